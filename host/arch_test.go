@@ -1,0 +1,259 @@
+package host_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tesseras/tesseras/"
+
+// floor is the level of each room: production code imports only rooms of a lower level, so arrows
+// only go down and services never see each other. A folder that is not listed is an error, which
+// makes adding a room a decision.
+var floor = map[string]int{
+	"sdk":         0,
+	"host/vfs":    0,
+	"host/digest": 0,
+
+	"plugins/placement":   1,
+	"plugins/reciprocity": 1,
+	"plugins/repair":      1,
+	"plugins":             2,
+
+	"host/identity": 1,
+	"host/tessera":  1,
+	"host/fragment": 2,
+	"host/wire":     3,
+
+	"host/config":  4,
+	"host/cas":     4,
+	"host/catalog": 4,
+	"host/journal": 4,
+	"host/policy":  4,
+	"host/quicnet": 4,
+	"host/sidecar": 4,
+	"host/cycle":   4,
+	"host/dht":     5,
+	"host/ledger":  5,
+	"host/health":  5,
+	"host/gather":  5,
+	"host/scatter": 5,
+
+	"host/archive": 6,
+	"host/publish": 6,
+	"host/custody": 6,
+	"host/attest":  6,
+	"host/repair":  6,
+	"host/restore": 6,
+
+	"host/localapi": 7,
+	"host":          8,
+
+	"cmd/internal/daemon": 9,
+	"cmd/tesd":            10,
+	"cmd/tes":             10,
+}
+
+// outside lists what a room of a restricted part may import beyond the standard library and us.
+var outside = map[string][]string{
+	"sdk":     {"github.com/aperturerobotics/protobuf-go-lite"},
+	"plugins": {},
+}
+
+// home says where each big dependency lives; its types stop at that door.
+var home = map[string][]string{
+	"github.com/quic-go/quic-go":         {"host/quicnet"},
+	"github.com/dgraph-io/badger/v4":     {"host/catalog"},
+	"github.com/klauspost/reedsolomon":   {"host/fragment"},
+	"lukechampine.com/blake3":            {"host/digest"},
+	"github.com/knadh/koanf":             {"host/config"},
+	"connectrpc.com/connect":             {"host/localapi"},
+	"github.com/spf13/cobra":             {"cmd"},
+	"github.com/vbauerster/mpb":          {"cmd"},
+	"github.com/tetratelabs/wazero":      {"host/policy"},
+	"github.com/hashicorp/go-plugin":     {"host/policy", "sdk/process"},
+	"github.com/prometheus/client_golang": {"host"},
+}
+
+// measuring and generating code stands outside the house: it may look at every room.
+var workshop = []string{"host/internal/"}
+
+func TestFloorPlan(t *testing.T) {
+	for folder, imports := range productionImports(t) {
+		if within(folder, workshop) {
+			continue
+		}
+		level, known := floor[folder]
+		if !known && !within(folder, []string{"examples/"}) {
+			t.Errorf("%s is not in the floor plan", folder)
+			continue
+		}
+		if within(folder, []string{"examples/"}) {
+			level = 100
+		}
+		for _, imp := range imports {
+			checkInside(t, folder, level, imp)
+			checkOutside(t, folder, imp)
+		}
+	}
+}
+
+func checkInside(t *testing.T, folder string, level int, imp string) {
+	t.Helper()
+	room, ours := strings.CutPrefix(imp, module)
+	if !ours {
+		return
+	}
+	if within(room, workshop) {
+		t.Errorf("%s imports %s: production code may not", folder, room)
+		return
+	}
+	base := room
+	for base != "." && !hasKey(floor, base) {
+		base = path.Dir(base)
+	}
+	if base == folder || path.Dir(room) == folder {
+		return // a room may use its own corners
+	}
+	if floor[base] >= level {
+		t.Errorf("%s (level %d) imports %s (level %d): arrows only go down", folder, level, room, floor[base])
+	}
+	if strings.HasPrefix(folder, "host") && strings.HasPrefix(room, "plugins/") {
+		t.Errorf("%s imports %s by name: the host knows policies only as the set in plugins", folder, room)
+	}
+	if strings.HasPrefix(folder, "plugins") && strings.HasPrefix(room, "host") {
+		t.Errorf("%s imports %s: a policy sees only sdk", folder, room)
+	}
+}
+
+func checkOutside(t *testing.T, folder, imp string) {
+	t.Helper()
+	if strings.HasPrefix(imp, module) || !strings.Contains(strings.Split(imp, "/")[0], ".") {
+		return
+	}
+	for lib, homes := range home {
+		if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !within(folder+"/", slashed(homes)) {
+			t.Errorf("%s imports %s, whose home is %s", folder, imp, strings.Join(homes, ", "))
+		}
+	}
+	for part, allowed := range outside {
+		if !within(folder+"/", []string{part + "/"}) {
+			continue
+		}
+		if !slices.ContainsFunc(allowed, func(a string) bool { return imp == a || strings.HasPrefix(imp, a+"/") }) {
+			t.Errorf("%s imports %s: %s may not", folder, imp, part)
+		}
+	}
+}
+
+// TestPoliciesAreFreeOfFmt keeps the default policies small as WASM and the same on every processor.
+func TestPoliciesAreFreeOfFmt(t *testing.T) {
+	for folder, imports := range productionImports(t) {
+		if !strings.HasPrefix(folder, "plugins/") {
+			continue
+		}
+		for _, bad := range []string{"fmt", "math", "math/rand", "math/rand/v2", "time", "os", "encoding/json"} {
+			if slices.Contains(imports, bad) {
+				t.Errorf("%s imports %s", folder, bad)
+			}
+		}
+	}
+}
+
+// TestTopLevelIsFixed holds the shape of the repository.
+func TestTopLevelIsFixed(t *testing.T) {
+	want := []string{"host", "plugins", "sdk", "cmd", "configs", "examples"}
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") && e.Name() != "bin" && !slices.Contains(want, e.Name()) {
+			t.Errorf("unexpected top-level folder %s", e.Name())
+		}
+	}
+}
+
+// TestEveryPackageSaysItsQuestion asks each package for a doc comment.
+func TestEveryPackageSaysItsQuestion(t *testing.T) {
+	documented := map[string]bool{}
+	walkGo(t, func(folder, file string) {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documented[folder] = documented[folder] || f.Doc != nil && !strings.Contains(f.Doc.Text(), "Code generated")
+	})
+	for folder, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no doc comment", folder)
+		}
+	}
+}
+
+// productionImports lists what the non-test files of each folder import.
+func productionImports(t *testing.T) map[string][]string {
+	t.Helper()
+	imports := map[string][]string{}
+	walkGo(t, func(folder, file string) {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imports[folder] = append(imports[folder], []string{}...)
+		for _, i := range f.Imports {
+			imports[folder] = append(imports[folder], strings.Trim(i.Path.Value, `"`))
+		}
+	})
+	if len(imports) == 0 {
+		t.Fatal("no packages found")
+	}
+	return imports
+}
+
+// walkGo visits the non-test Go files of the main module.
+func walkGo(t *testing.T, visit func(folder, file string)) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			_, nested := os.Stat(filepath.Join(p, "go.mod"))
+			name := d.Name()
+			if p != ".." && (nested == nil || strings.HasPrefix(name, ".") || name == "testdata" || name == "bin") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") {
+			folder := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(p)), "../")
+			visit(folder, p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func within(folder string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(folder, p) })
+}
+
+func slashed(folders []string) []string {
+	out := make([]string, len(folders))
+	for i, f := range folders {
+		out[i] = f + "/"
+	}
+	return out
+}
+
+func hasKey(m map[string]int, k string) bool { _, ok := m[k]; return ok }

@@ -1,0 +1,227 @@
+// Package holders answers: who holds which fragments of this tessera, and on what evidence?
+//
+// A fragment counts as held while its holder's last signed word about it is younger than the proof
+// period and the holder is not silent. Receipts go to the journal before the catalog, so that the
+// map of holders can be rebuilt without it.
+package holders
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/ledger"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// ProofPeriod is how long an acknowledgement or a proof counts: as long as the first proof may take.
+const ProofPeriod = 24 * time.Hour
+
+// Journal keeps receipts durably.
+type Journal interface {
+	Append(kind byte, record []byte) error
+}
+
+// Config says what counts.
+type Config struct {
+	Replicas int           // least number of distinct peers a tessera should be on
+	Period   time.Duration // how long a holder's word counts; 0 = ProofPeriod
+}
+
+// Book records holders in catalog, ledger and journal.
+type Book struct {
+	catalog *catalog.Catalog
+	journal Journal
+	self    sdk.OwnerKey
+	config  Config
+	now     func() time.Time
+}
+
+// New returns a Book for the owner self.
+func New(c *catalog.Catalog, j Journal, self sdk.OwnerKey, config Config, now func() time.Time) *Book {
+	config.Period = cmp.Or(config.Period, ProofPeriod)
+	return &Book{catalog: c, journal: j, self: self, config: config, now: now}
+}
+
+// RecordTaken is the journal's kind for receipts that others gave us.
+const RecordTaken = 1
+
+// RecordGiven is the journal's kind for receipts that we gave.
+const RecordGiven = 2
+
+// Acknowledge records a verified receipt of the holder reached at a contact. The same receipt twice
+// is credited once.
+func (b *Book) Acknowledge(holder identity.Contact, r wire.Receipt) error {
+	record, err := proto.Marshal(r.Message())
+	if err != nil {
+		return err
+	}
+	if err := b.journal.Append(RecordTaken, record); err != nil {
+		return fmt.Errorf("keep receipt: %w", err)
+	}
+	return b.catalog.Update(func(tx *catalog.Tx) error {
+		h, err := tx.Holder(r.Tessera, holder.Key)
+		if errors.Is(err, catalog.ErrNotFound) {
+			h, err = catalog.Holder{Tessera: r.Tessera, Key: holder.Key}, nil
+		}
+		if err != nil {
+			return err
+		}
+		h.Nonce, h.Addr, h.Owner = holder.Nonce, holder.Addr.String(), r.HolderOwner
+		h.LastSeen, h.SilentSince = b.now(), time.Time{}
+		at, known := slices.BinarySearchFunc(h.Fragments, int(r.Index), byIndex)
+		if known {
+			h.Fragments[at].Acked = b.now()
+			return tx.PutHolder(h)
+		}
+		h.Fragments = slices.Insert(h.Fragments, at, catalog.HeldFragment{Index: int(r.Index), Acked: b.now()})
+		if r.Owner == b.self {
+			if err := ledger.Acknowledged(tx, b.self, r.HolderOwner, int64(r.Size)); err != nil {
+				return err
+			}
+		}
+		return tx.PutHolder(h)
+	})
+}
+
+func byIndex(f catalog.HeldFragment, index int) int { return cmp.Compare(f.Index, index) }
+
+// Statement is what a holder said, under its signature, about the fragments of one tessera. Only
+// fragments whose checksum is the plan's are in it.
+type Statement struct {
+	Tessera   sdk.TesseraID
+	Owner     sdk.OwnerKey
+	ShardSize int64
+	Fragments []int
+}
+
+// Attested records a holder's answer about several tesseras: what it named is acknowledged anew,
+// what it no longer named is not held by it any more and its credit lapses.
+func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements []Statement) error {
+	return catalog.UpdateEach(b.catalog, statements, func(tx *catalog.Tx, s Statement) error {
+		h, err := tx.Holder(s.Tessera, holder.Key)
+		if errors.Is(err, catalog.ErrNotFound) {
+			if len(s.Fragments) == 0 {
+				return nil
+			}
+			h, err = catalog.Holder{Tessera: s.Tessera, Key: holder.Key}, nil
+		}
+		if err != nil {
+			return err
+		}
+		return b.restate(tx, h, holder, heldBy, s)
+	})
+}
+
+func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact, heldBy sdk.OwnerKey, s Statement) error {
+	now := b.now()
+	if !h.SilentSince.IsZero() {
+		h.Flaps++
+	}
+	h.Nonce, h.Addr, h.Owner = holder.Nonce, holder.Addr.String(), heldBy
+	h.LastSeen, h.SilentSince = now, time.Time{}
+	before := h.Fragments
+	h.Fragments = nil
+	for _, i := range slices.Sorted(slices.Values(s.Fragments)) {
+		f := catalog.HeldFragment{Index: i, Acked: now}
+		if at, known := slices.BinarySearchFunc(before, i, byIndex); known {
+			f.Proven = before[at].Proven
+		}
+		h.Fragments = append(h.Fragments, f)
+	}
+	if s.Owner == b.self {
+		change := int64(len(h.Fragments)-len(before)) * s.ShardSize
+		if err := ledger.Acknowledged(tx, b.self, heldBy, change); err != nil {
+			return err
+		}
+	}
+	if len(h.Fragments) == 0 {
+		return tx.DropHolder(s.Tessera, holder.Key)
+	}
+	return tx.PutHolder(h)
+}
+
+// Silent records that a holder did not answer. It keeps its place: whether to wait for it is the
+// repair policy's to say.
+func (b *Book) Silent(holder sdk.NodeKey, tesseras []sdk.TesseraID) error {
+	return catalog.UpdateEach(b.catalog, tesseras, func(tx *catalog.Tx, t sdk.TesseraID) error {
+		h, err := tx.Holder(t, holder)
+		if errors.Is(err, catalog.ErrNotFound) || err == nil && !h.SilentSince.IsZero() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		h.SilentSince = b.now()
+		return tx.PutHolder(h)
+	})
+}
+
+// Of gives the holders of a tessera, each with what it is known to hold.
+func (b *Book) Of(t sdk.TesseraID) (holders []catalog.Holder, err error) {
+	err = b.catalog.View(func(tx *catalog.Tx) error {
+		for h, err := range tx.HoldersOf(t) {
+			if err != nil {
+				return err
+			}
+			holders = append(holders, h)
+		}
+		return nil
+	})
+	return holders, err
+}
+
+// Standing turns rows into what health counts: fragments whose evidence is fresh, at holders that
+// are not silent.
+func (b *Book) Standing(rows []catalog.Holder) []health.Holder {
+	limit := b.now().Add(-b.config.Period)
+	out := make([]health.Holder, 0, len(rows))
+	for _, row := range rows {
+		h := health.Holder{Peer: row.Key.String(), Subnet: SubnetOf(row)}
+		if row.SilentSince.IsZero() && row.Failed.IsZero() {
+			for _, f := range row.Fragments {
+				if f.Proven.After(limit) {
+					h.Proven = append(h.Proven, f.Index)
+				}
+				if f.Proven.After(limit) || f.Acked.After(limit) {
+					h.Held = append(h.Held, f.Index)
+				}
+			}
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// Health is what a tessera can still lose, by the word of its holders.
+func (b *Book) Health(t sdk.TesseraID, shape health.Shape) (health.Report, error) {
+	rows, err := b.Of(t)
+	if err != nil {
+		return health.Report{}, err
+	}
+	return health.Assess(shape, b.Standing(rows), b.config.Replicas), nil
+}
+
+// Contact is where a holder can be reached; ok is false when its address cannot be read.
+func Contact(h catalog.Holder) (c identity.Contact, ok bool) {
+	addr, err := netip.ParseAddrPort(h.Addr)
+	return identity.Contact{Key: h.Key, Nonce: h.Nonce, Addr: addr}, err == nil
+}
+
+// SubnetOf is the /24 or /48 a holder's address is in, "" where it is unknown.
+func SubnetOf(h catalog.Holder) string {
+	c, ok := Contact(h)
+	if !ok {
+		return ""
+	}
+	return identity.Subnet(c.Addr.Addr()).String()
+}

@@ -1,0 +1,348 @@
+// Package publish answers: how does a tessera of mine get to the peers?
+//
+// The tessera is packed, coded into a spool, its plan signed, and the fragments pushed to the peers
+// the placement policy chooses. A publish that was interrupted goes on with what its spool and the
+// receipts say; what could not be placed is reported and left to the maintenance cycle, which works
+// for it until it is there.
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/scatter"
+	"github.com/tesseras/tesseras/host/tessera"
+	"github.com/tesseras/tesseras/host/vfs"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// ErrSpace tells that the spool would leave less free space than the operator wants.
+var ErrSpace = errors.New("not enough free space to encode")
+
+// Archive has the owner's own tesseras.
+type Archive interface {
+	Manifest(id sdk.TesseraID) (*tessera.Manifest, error)
+	Pack(ctx context.Context, id sdk.TesseraID, w io.Writer) error
+}
+
+// Documents keeps plans as plain files, durable when Put returns. A missing one is fs.ErrNotExist.
+type Documents interface {
+	Plan(sdk.TesseraID) ([]byte, error)
+	PutPlan(sdk.TesseraID, []byte) error
+}
+
+// Distributor finds holders for fragments.
+type Distributor interface {
+	Distribute(ctx context.Context, o scatter.Order) (scatter.Result, error)
+}
+
+// Deps are the rooms publishing works with.
+type Deps struct {
+	FS          vfs.FS
+	Archive     Archive
+	Documents   Documents
+	Catalog     *catalog.Catalog
+	Book        *holders.Book
+	Distributor Distributor
+	Turns       *scatter.Turns
+	Owner       fragment.Signer
+	Log         *slog.Logger
+}
+
+// Config is what the operator chose.
+type Config struct {
+	MinFree uint64 // bytes that stay free on the disk
+}
+
+// Service publishes.
+type Service struct {
+	Deps
+	config Config
+}
+
+// New returns a Service.
+func New(d Deps, c Config) *Service { return &Service{d, c} }
+
+// Stage names what a publish is doing.
+type Stage string
+
+// The stages of a publish, in order.
+const (
+	Encoding Stage = "encoding"
+	Pushing  Stage = "pushing"
+)
+
+// Progress is told how far a stage is, in bytes; from several goroutines.
+type Progress func(s Stage, done, total int64)
+
+// Result is where the tessera stands after a publish.
+type Result struct {
+	Plan    *fragment.FragmentPlan
+	Health  health.Report
+	Placed  int // fragments (copies) that found a holder in this publish
+	Refused []scatter.Failure
+	Reason  string // why something is left, "" when nothing is
+	Yielded bool   // the subnet cap gave way
+}
+
+// Publish brings a tessera of mine as near to its target as the peers allow, and remembers that the
+// owner wants it there. It may be called again at any time.
+func (s *Service) Publish(ctx context.Context, id sdk.TesseraID, progress Progress) (Result, error) {
+	r, err := s.publish(ctx, id, progress)
+	if err != nil {
+		return r, fmt.Errorf("publish %s: %w", id.Short(), err)
+	}
+	return r, nil
+}
+
+func (s *Service) publish(ctx context.Context, id sdk.TesseraID, progress Progress) (Result, error) {
+	if progress == nil {
+		progress = func(Stage, int64, int64) {}
+	}
+	done, err := s.Turns.Take(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	defer done()
+	manifest, err := s.Archive.Manifest(id)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := s.want(id); err != nil {
+		return Result{}, err
+	}
+	spool, err := fragment.OpenSpool(s.FS, "spool/publish-"+id.String())
+	if err != nil {
+		return Result{}, err
+	}
+	plan, missing, err := s.prepare(ctx, manifest, spool, progress)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := s.push(ctx, plan, missing, spool, progress)
+	if err != nil {
+		return result, err // the spool stays: the next publish goes on with it
+	}
+	return result, errors.Join(spool.Remove(), s.reached(id, result))
+}
+
+// prepare makes the plan known and the shards that lack holders readable in the spool.
+func (s *Service) prepare(ctx context.Context, m *tessera.Manifest, spool *fragment.Spool, progress Progress) (*fragment.FragmentPlan, []health.Missing, error) {
+	plan, err := s.known(m.ID())
+	if err != nil {
+		return nil, nil, err
+	}
+	if plan != nil {
+		report, err := s.assess(plan)
+		if err != nil || len(report.Missing) == 0 {
+			return plan, nil, err
+		}
+	}
+	params := fragment.ParamsFor(tessera.PackedSize(m))
+	hashes, err := s.encode(ctx, m, params, spool, progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	if plan == nil {
+		if plan, err = s.sign(m, params, hashes); err != nil {
+			return nil, nil, err
+		}
+	}
+	report, err := s.assess(plan)
+	return plan, report.Missing, err
+}
+
+// known gives the plan that was signed earlier, nil when there is none.
+func (s *Service) known(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
+	text, err := s.Documents.Plan(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	plan, err := fragment.ParsePlan(text)
+	if err != nil {
+		return nil, err
+	}
+	return plan, plan.Verify()
+}
+
+// encode fills the spool, unless an earlier publish did and all of it is still right: a spool is not
+// synced, so after a power cut it may be anything.
+func (s *Service) encode(ctx context.Context, m *tessera.Manifest, p fragment.Params, spool *fragment.Spool, progress Progress) ([]digest.Hash, error) {
+	hashes, err := s.resume(ctx, m, p, spool)
+	if err == nil || !errors.Is(err, fragment.ErrNotSpooled) {
+		return hashes, err
+	}
+	free, err := s.FS.Free()
+	if err != nil {
+		return nil, err
+	}
+	if need := uint64(fragment.PublishSpace(p)); free < need+s.config.MinFree {
+		return nil, fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", ErrSpace, free, need, s.config.MinFree)
+	}
+	packed := s.packed(ctx, m.ID(), func(n int64) { progress(Encoding, n, p.Packed) })
+	defer packed.Close()
+	hashes, err = fragment.Encode(ctx, p, packed, spool)
+	if err != nil {
+		return nil, errors.Join(err, spool.Remove())
+	}
+	return hashes, spool.Finish(p, hashes)
+}
+
+// resume gives the checksums of a spool that is whole, or fragment.ErrNotSpooled.
+func (s *Service) resume(ctx context.Context, m *tessera.Manifest, p fragment.Params, spool *fragment.Spool) ([]digest.Hash, error) {
+	hashes, err := spool.Encoded(p)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := fragment.NewPlan(p, hashes, m.HeadBytes, m.Signature)
+	if err != nil {
+		return nil, err
+	}
+	good, err := spool.Complete(ctx, plan)
+	if err == nil && len(good) < p.Total() {
+		err = fragment.ErrNotSpooled
+	}
+	return hashes, err
+}
+
+// packed is the packed tessera as a stream; closing it stops the packing.
+func (s *Service) packed(ctx context.Context, id sdk.TesseraID, read func(n int64)) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(s.Archive.Pack(ctx, id, w)) }()
+	return &counted{ReadCloser: r, report: read}
+}
+
+type counted struct {
+	io.ReadCloser
+	n      int64
+	report func(n int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n += int64(n)
+	c.report(c.n)
+	return n, err
+}
+
+func (s *Service) sign(m *tessera.Manifest, p fragment.Params, hashes []digest.Hash) (*fragment.FragmentPlan, error) {
+	plan, err := fragment.NewPlan(p, hashes, m.HeadBytes, m.Signature)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.Sign(s.Owner); err != nil {
+		return nil, err
+	}
+	if err := s.Documents.PutPlan(plan.Tessera, plan.Bytes()); err != nil {
+		return nil, err
+	}
+	return plan, s.Catalog.Update(func(tx *catalog.Tx) error {
+		return tx.PutPlan(catalog.PlanRow{
+			Tessera: plan.Tessera, Owner: s.Owner.Key(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
+			Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: true,
+		})
+	})
+}
+
+func (s *Service) push(ctx context.Context, plan *fragment.FragmentPlan, missing []health.Missing, spool *fragment.Spool, progress Progress) (Result, error) {
+	r := Result{Plan: plan}
+	var err error
+	if len(missing) > 0 {
+		var total int64
+		for _, m := range missing {
+			total += int64(m.Copies) * plan.ShardSize()
+		}
+		pushed := &tally{report: func(n int64) { progress(Pushing, n, total) }}
+		var found scatter.Result
+		found, err = s.Distributor.Distribute(ctx, scatter.Order{
+			Plan: plan, Missing: missing, Intent: sdk.Intent_NEW, Purpose: wire.Purpose_PUBLISH,
+			Open:   func(i int) (io.ReadCloser, error) { return spool.Open(i) },
+			Placed: func(scatter.Placed) { pushed.add(plan.ShardSize()) },
+		})
+		r.Placed, r.Refused, r.Yielded = len(found.Placed), found.Failures, found.Yielded
+		if len(found.Left) > 0 {
+			r.Reason = found.Reason
+		}
+	}
+	if err != nil {
+		return r, err
+	}
+	r.Health, err = s.assess(plan)
+	return r, err
+}
+
+func (s *Service) assess(plan *fragment.FragmentPlan) (health.Report, error) {
+	return s.Book.Health(plan.Tessera, health.Shape{Data: plan.Data, Total: plan.Total(), Copies: plan.Copies})
+}
+
+// want records the owner's wish before anything is done for it.
+func (s *Service) want(id sdk.TesseraID) error {
+	return s.mark(id, func(t *catalog.Tessera) { t.WantPublished = true })
+}
+
+// reached records that the tessera was at its target once.
+func (s *Service) reached(id sdk.TesseraID, r Result) error {
+	if r.Health.Status != health.Healthy {
+		return nil
+	}
+	return s.mark(id, func(t *catalog.Tessera) { t.Published = true })
+}
+
+func (s *Service) mark(id sdk.TesseraID, change func(*catalog.Tessera)) error {
+	return s.Catalog.Update(func(tx *catalog.Tx) error {
+		t, err := tx.Tessera(id)
+		if err != nil {
+			return err
+		}
+		before := t
+		if change(&t); t == before {
+			return nil
+		}
+		return tx.PutTessera(t)
+	})
+}
+
+// Resume is a step of the maintenance cycle: it publishes what the owner wants published and that has
+// no plan yet, because an earlier publish was cut short. From the plan on, repair cares for it.
+func (s *Service) Resume(ctx context.Context) error {
+	var unfinished []sdk.TesseraID
+	err := s.Catalog.View(func(tx *catalog.Tx) error {
+		for t, err := range tx.Tesseras() {
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Plan(t.ID); t.WantPublished && errors.Is(err, catalog.ErrNotFound) {
+				unfinished = append(unfinished, t.ID)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range unfinished {
+		begun := time.Now()
+		r, err := s.Publish(ctx, id, nil)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.Log.Info("resumed a publish", "tessera", id.Short(), "placed", r.Placed, "health", string(r.Health.Status), "took", time.Since(begun))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,259 @@
+package repair
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+const (
+	askedAtOnce  = 16   // holders asked at the same time
+	perQuestion  = 1024 // tesseras a question names at most
+	pingPatience = 5 * time.Second
+)
+
+// patient is one tessera under examination.
+type patient struct {
+	row     catalog.PlanRow
+	plan    *fragment.FragmentPlan
+	holders []catalog.Holder
+	report  health.Report
+}
+
+func (p *patient) shape() health.Shape {
+	return health.Shape{Data: p.row.Data, Total: p.row.Total(), Copies: max(p.row.Copies, 1)}
+}
+
+// check asks all holders, records what they say, and assesses every tessera of ours.
+func (s *Service) check(ctx context.Context, only []sdk.TesseraID) ([]*patient, *sdk.Weather, error) {
+	patients, err := s.admit(only)
+	if err != nil {
+		return nil, nil, err
+	}
+	weather, err := s.askHolders(ctx, patients)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range patients {
+		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
+			return nil, nil, err
+		}
+		if p.report, err = s.Book.Health(p.row.Tessera, p.shape()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return patients, weather, nil
+}
+
+// admit lists the tesseras this node cares for: its owner's.
+func (s *Service) admit(only []sdk.TesseraID) (patients []*patient, err error) {
+	err = s.Catalog.View(func(tx *catalog.Tx) error {
+		for row, err := range tx.Plans(sdk.TesseraID{}) {
+			if err != nil {
+				return err
+			}
+			if row.Own && (only == nil || slices.Contains(only, row.Tessera)) {
+				patients = append(patients, &patient{row: row})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range patients {
+		if p.plan, err = s.loadPlan(p.row.Tessera); err != nil {
+			return nil, err
+		}
+		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
+			return nil, err
+		}
+	}
+	return patients, nil
+}
+
+// visit is one holder and the tesseras to ask it about.
+type visit struct {
+	holder   catalog.Holder // any of its rows
+	patients []*patient
+}
+
+func visits(patients []*patient) []*visit {
+	byKey := map[sdk.NodeKey]*visit{}
+	var out []*visit
+	for _, p := range patients {
+		for _, h := range p.holders {
+			v := byKey[h.Key]
+			if v == nil {
+				v = &visit{holder: h}
+				byKey[h.Key] = v
+				out = append(out, v)
+			}
+			v.patients = append(v.patients, p)
+		}
+	}
+	return out
+}
+
+// askHolders asks every holder once and counts how the network looked.
+func (s *Service) askHolders(ctx context.Context, patients []*patient) (*sdk.Weather, error) {
+	var (
+		mu      sync.Mutex // guards weather
+		weather sdk.Weather
+		g       errgroup.Group
+	)
+	g.SetLimit(askedAtOnce)
+	for _, v := range visits(patients) {
+		g.Go(func() error {
+			answered, err := s.ask(ctx, v)
+			mu.Lock()
+			defer mu.Unlock()
+			weather.PeersAsked++
+			if !answered {
+				weather.PeersSilent++
+				if v.holder.SilentSince.IsZero() {
+					weather.PeersNewlySilent++
+				}
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return &weather, ctx.Err()
+}
+
+// ask asks one holder about all its tesseras. One that neither answers nor is alive is recorded as
+// silent; one that is alive but did not answer keeps its standing until its word is too old.
+func (s *Service) ask(ctx context.Context, v *visit) (answered bool, err error) {
+	contact, ok := holders.Contact(v.holder)
+	if !ok {
+		return false, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
+	}
+	for rest := v.patients; len(rest) > 0; {
+		part := rest[:min(len(rest), perQuestion)]
+		owner, held, covered, err := s.Network.Attest(ctx, contact, tesserasOf(part))
+		if ctx.Err() != nil {
+			return true, ctx.Err() // nobody is silent because we stopped listening
+		}
+		if err == nil && covered == 0 {
+			err = errors.New("an answer that covers nothing")
+		}
+		if err != nil {
+			return s.late(ctx, contact, v.holder.Key, rest, err)
+		}
+		if err := s.Book.Attested(contact, owner, statements(part[:covered], held)); err != nil {
+			return true, err
+		}
+		rest = rest[covered:]
+	}
+	return true, nil
+}
+
+// statements turns an answer into one statement for each tessera asked. A fragment whose stored
+// checksum is not the plan's is not held.
+func statements(asked []*patient, held []wire.Holding) []holders.Statement {
+	said := map[sdk.TesseraID][]wire.HeldFragment{}
+	for _, h := range held {
+		said[h.Tessera] = h.Fragments
+	}
+	out := make([]holders.Statement, len(asked))
+	for i, p := range asked {
+		out[i] = holders.Statement{Tessera: p.row.Tessera, Owner: p.row.Owner, ShardSize: p.row.ShardSize}
+		for _, f := range said[p.row.Tessera] {
+			if f.Index < p.plan.Total() && f.Checksum == p.plan.Fragments[f.Index] {
+				out[i].Fragments = append(out[i].Fragments, f.Index)
+			}
+		}
+	}
+	return out
+}
+
+// late pings a holder that did not attest.
+func (s *Service) late(ctx context.Context, contact identity.Contact, key sdk.NodeKey, rest []*patient, cause error) (answered bool, err error) {
+	ping, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	err = s.Network.Ping(ping, contact)
+	if ctx.Err() != nil {
+		return true, ctx.Err()
+	}
+	if err == nil {
+		s.Log.Info("a holder is alive but did not attest", "peer", contact.ID().Short(), "err", cause)
+		return true, nil
+	}
+	s.Log.Info("a holder is silent", "peer", contact.ID().Short(), "addr", contact.Addr.String(), "err", cause)
+	return false, s.Book.Silent(key, tesserasOf(rest))
+}
+
+func tesserasOf(patients []*patient) []sdk.TesseraID {
+	ids := make([]sdk.TesseraID, len(patients))
+	for i, p := range patients {
+		ids[i] = p.row.Tessera
+	}
+	return ids
+}
+
+// view is what the policy sees of a tessera.
+func (s *Service) view(p *patient) *sdk.TesseraHealth {
+	id := p.row.Tessera
+	v := &sdk.TesseraHealth{
+		Tessera: id[:], Tier: sdk.FragmentationTier(p.row.Tier),
+		SurvivesPeers: uint32(p.report.Survives.Peers), SurvivesSubnets: uint32(p.report.Survives.Subnets),
+		SurvivesOperators: uint32(p.report.Survives.Operators),
+		Missing:           uint32(countMissing(p.report.Missing)),
+		Own:               p.row.Owner == s.Owner,
+		CostBytes:         uint64(p.row.ShardSize) * uint64(p.row.Data+countMissing(p.report.Missing)),
+		Recoverable:       p.report.Status != health.Unrecoverable || p.row.Own,
+	}
+	now := s.Now()
+	for _, h := range p.holders {
+		if h.SilentSince.IsZero() {
+			continue
+		}
+		for _, f := range h.Fragments {
+			if slices.ContainsFunc(p.report.Missing, func(m health.Missing) bool { return m.Index == f.Index }) {
+				v.Suspect++
+			}
+		}
+		v.SuspectSinceMs = max(v.SuspectSinceMs, uint64(max(now.Sub(h.SilentSince), 0).Milliseconds()))
+		v.Flaps = max(v.Flaps, uint32(h.Flaps))
+	}
+	v.Suspect = min(v.Suspect, v.Missing)
+	return v
+}
+
+// sortByMargin puts the thinnest first, both lists alike.
+func sortByMargin(patients []*patient, views []*sdk.TesseraHealth) {
+	at := make([]int, len(patients))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortStableFunc(at, func(a, b int) int {
+		x, y := views[a], views[b]
+		return cmp.Or(
+			cmp.Compare(x.SurvivesPeers, y.SurvivesPeers),
+			cmp.Compare(x.SurvivesSubnets, y.SurvivesSubnets),
+			cmp.Compare(x.SurvivesOperators, y.SurvivesOperators),
+			bytes.Compare(x.Tessera, y.Tessera),
+		)
+	})
+	p, v := slices.Clone(patients), slices.Clone(views)
+	for i, j := range at {
+		patients[i], views[i] = p[j], v[j]
+	}
+}

@@ -1,0 +1,182 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/scatter"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// errBusy tells that a publish or another repair of the same tessera is under way.
+var errBusy = errors.New("its fragments are being moved already")
+
+// errSpace tells that rebuilding would leave less free space than the operator wants.
+var errSpace = errors.New("not enough free space to rebuild")
+
+// mend rebuilds what an order names and finds holders for it. It returns how many fragments found one.
+func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
+	done := s.Turns.Try(o.Tessera)
+	if done == nil {
+		return 0, errBusy
+	}
+	defer done()
+	p := o.patient
+	// what was missing when the round began may have been placed since
+	report, err := s.Book.Health(p.row.Tessera, p.shape())
+	if err != nil || len(report.Missing) == 0 {
+		return 0, err
+	}
+	missing := atMost(report.Missing, o.Rebuild)
+	spool, err := fragment.OpenSpool(s.FS, "spool/repair-"+o.Tessera.String())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, spool.Remove()) }()
+	if err := s.room(p.plan, missing); err != nil {
+		return 0, err
+	}
+	if err := s.rebuild(ctx, p.plan, missing, spool); err != nil {
+		return 0, err
+	}
+	purpose := wire.Purpose_CUSTODY
+	if p.row.Own {
+		purpose = wire.Purpose_PUBLISH
+	}
+	result, err := s.Distributor.Distribute(ctx, scatter.Order{
+		Plan: p.plan, Missing: missing, Intent: sdk.Intent_REPAIR, Purpose: purpose,
+		Open: func(i int) (io.ReadCloser, error) { return spool.Open(i) },
+	})
+	for _, f := range result.Failures {
+		s.Log.Info("a peer did not take a rebuilt fragment", "tessera", o.Tessera.Short(), "err", f)
+	}
+	if err == nil && len(result.Left) > 0 {
+		err = fmt.Errorf("%d fragments found no holder: %s", countMissing(result.Left), result.Reason)
+	}
+	s.Log.Info("repaired", "tessera", o.Tessera.Short(), "placed", len(result.Placed), "left", countMissing(result.Left))
+	return len(result.Placed), err
+}
+
+// atMost cuts a list of missing fragments to n copies in all; 0 is all of them.
+func atMost(missing []health.Missing, n int) []health.Missing {
+	if n == 0 {
+		return missing
+	}
+	var out []health.Missing
+	for _, m := range missing {
+		if n <= 0 {
+			break
+		}
+		m.Copies = min(m.Copies, n)
+		n -= m.Copies
+		out = append(out, m)
+	}
+	return out
+}
+
+func (s *Service) room(plan *fragment.FragmentPlan, missing []health.Missing) error {
+	free, err := s.FS.Free()
+	if err != nil {
+		return err
+	}
+	if need := uint64(len(missing)) * uint64(plan.ShardSize()); free < need+s.config.MinFree {
+		return fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", errSpace, free, need, s.config.MinFree)
+	}
+	return nil
+}
+
+// rebuild puts the missing shards into the spool, each checked against the plan: from the owner's own
+// copy where it is whole, which costs the network nothing, else from the fragments of peers.
+func (s *Service) rebuild(ctx context.Context, plan *fragment.FragmentPlan, missing []health.Missing, spool *fragment.Spool) error {
+	wanted := make([]int, len(missing))
+	for i, m := range missing {
+		wanted[i] = m.Index
+	}
+	if plan.Owner() == s.Owner {
+		err := s.encodeAgain(ctx, plan, wanted, spool)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.Log.Warn("the own copy cannot be coded again, asking peers", "tessera", plan.Tessera.Short(), "err", err)
+	}
+	return s.gatherAgain(ctx, plan, wanted, spool)
+}
+
+// encodeAgain codes the owner's own copy once more and keeps only the shards that are wanted.
+func (s *Service) encodeAgain(ctx context.Context, plan *fragment.FragmentPlan, wanted []int, spool *fragment.Spool) error {
+	r, w := io.Pipe()
+	defer r.Close()
+	go func() { w.CloseWithError(s.Archive.Pack(ctx, plan.Tessera, w)) }()
+	hashes, err := fragment.Encode(ctx, plan.Params, r, only{spool, wanted})
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(hashes, plan.Fragments) {
+		return fmt.Errorf("the own copy gives other shards than the plan: %w", digest.ErrMismatch)
+	}
+	return nil
+}
+
+// only is a sink that keeps some shards.
+type only struct {
+	fragment.Sink
+	wanted []int
+}
+
+func (o only) Create(index int) (io.WriteCloser, error) {
+	if slices.Contains(o.wanted, index) {
+		return o.Sink.Create(index)
+	}
+	return discard{}, nil
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) Close() error                { return nil }
+
+// gatherAgain fetches enough other fragments and computes those that are wanted.
+func (s *Service) gatherAgain(ctx context.Context, plan *fragment.FragmentPlan, wanted []int, spool *fragment.Spool) (err error) {
+	from, err := s.Collect(ctx, plan.Tessera)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Discard()) }()
+	out := map[int]io.Writer{}
+	for _, i := range wanted {
+		w, err := spool.Create(i)
+		if err != nil {
+			return err
+		}
+		defer w.Close() // a shard that is cut short is noticed by whoever receives it
+		if !from.Has(i) {
+			out[i] = w
+			continue
+		}
+		if err := copyShard(w, from, i); err != nil {
+			return err
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return from.Rebuild(ctx, out)
+}
+
+// copyShard keeps a fragment that turned out to be there after all.
+func copyShard(w io.Writer, from Collected, index int) error {
+	r, err := from.Open(index)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(w, r)
+	return err
+}

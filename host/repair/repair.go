@@ -1,0 +1,251 @@
+// Package repair answers: what is missing, and how does it come back?
+//
+// A round asks every known holder what it holds, tells the gone from the late, counts what each
+// tessera can still lose, lets the repair policy order the work, and rebuilds only what is missing.
+// One bad shard or one tessera that cannot be helped never stops the round.
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/scatter"
+	"github.com/tesseras/tesseras/host/vfs"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Network is what repair needs of the peers.
+type Network interface {
+	// Attest asks a peer what it holds of these tesseras and verifies the signed answer. It covers
+	// the first so many of them.
+	Attest(ctx context.Context, holder identity.Contact, tesseras []sdk.TesseraID) (owner sdk.OwnerKey, held []wire.Holding, covered int, err error)
+	// Ping tells whether a peer is alive.
+	Ping(ctx context.Context, to identity.Contact) error
+}
+
+// Documents keeps plans as plain files. A missing one is fs.ErrNotExist.
+type Documents interface {
+	Plan(sdk.TesseraID) ([]byte, error)
+}
+
+// Archive has the owner's own tesseras.
+type Archive interface {
+	Pack(ctx context.Context, id sdk.TesseraID, w io.Writer) error
+}
+
+// Collected is enough of a tessera's fragments, fetched from peers and checked.
+type Collected interface {
+	Has(index int) bool
+	Open(index int) (io.ReadCloser, error)
+	Rebuild(ctx context.Context, out map[int]io.Writer) error
+	Discard() error
+}
+
+// Policy answers what to repair, in which order and when; the answer keeps the host's rules.
+type Policy interface {
+	Repair(ctx context.Context, request *sdk.RepairRequest) (*sdk.RepairResponse, error)
+}
+
+// Distributor finds holders for fragments.
+type Distributor interface {
+	Distribute(ctx context.Context, o scatter.Order) (scatter.Result, error)
+}
+
+// Deps are the rooms repair works with.
+type Deps struct {
+	FS          vfs.FS
+	Network     Network
+	Documents   Documents
+	Archive     Archive
+	Collect     func(ctx context.Context, id sdk.TesseraID) (Collected, error)
+	Catalog     *catalog.Catalog
+	Book        *holders.Book
+	Policy      Policy
+	Distributor Distributor
+	Turns       *scatter.Turns
+	Owner       sdk.OwnerKey
+	Log         *slog.Logger
+	Now         func() time.Time
+}
+
+// Config is what the operator chose.
+type Config struct {
+	Interval time.Duration // between two rounds, by which the policy measures its patience
+	MinFree  uint64        // bytes that stay free on the disk
+}
+
+// Service repairs.
+type Service struct {
+	Deps
+	config Config
+}
+
+// New returns a Service.
+func New(d Deps, c Config) *Service { return &Service{d, c} }
+
+// Summary is what a round did.
+type Summary struct {
+	Checked       int // tesseras
+	Healthy       int
+	Repaired      int // tesseras that got fragments back
+	Rebuilt       int // fragments (copies) with a new holder
+	Failed        int // tesseras that could not be helped this time
+	CorruptHealed int
+}
+
+// Planned is one tessera that is not at its target, and what would be done.
+type Planned struct {
+	Tessera sdk.TesseraID
+	Report  health.Report
+	Rebuild int           // fragments that would be rebuilt; 0 when it waits
+	Wait    time.Duration // not before
+	Reason  string        // the policy's
+}
+
+// Step is one round: check everything, then repair what the policy orders. It may be stopped at any
+// moment and begun again; every fragment that found a holder stays found.
+func (s *Service) Step(ctx context.Context) error {
+	_, err := s.Run(ctx, nil)
+	return err
+}
+
+// Run is Step for some tesseras, or for all when only is nil, with a summary. Tesseras named by a
+// person are repaired now, whatever the policy would wait for.
+func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error) {
+	cases, weather, err := s.check(ctx, only)
+	if err != nil {
+		return Summary{}, err
+	}
+	summary := Summary{Checked: len(cases)}
+	for _, c := range cases {
+		if c.report.Status == health.Healthy {
+			summary.Healthy++
+		}
+	}
+	plan, err := s.order(ctx, cases, weather)
+	if err != nil {
+		return summary, err
+	}
+	var errs []error
+	for _, o := range plan {
+		if ctx.Err() != nil {
+			return summary, ctx.Err()
+		}
+		if o.Rebuild == 0 && only == nil || o.Wait > 0 && only == nil {
+			continue
+		}
+		rebuilt, err := s.mend(ctx, o)
+		summary.Rebuilt += rebuilt
+		if rebuilt > 0 {
+			summary.Repaired++
+		}
+		if err != nil {
+			summary.Failed++
+			errs = append(errs, fmt.Errorf("repair %s: %w", o.Tessera.Short(), err))
+		}
+	}
+	return summary, errors.Join(errs...)
+}
+
+// Plan checks everything and tells what a round would do now.
+func (s *Service) Plan(ctx context.Context) ([]Planned, error) {
+	cases, weather, err := s.check(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	orders, err := s.order(ctx, cases, weather)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Planned, len(orders))
+	for i, o := range orders {
+		out[i] = o.Planned
+	}
+	return out, nil
+}
+
+// order asks the policy about everything that is not at its target.
+func (s *Service) order(ctx context.Context, cases []*patient, weather *sdk.Weather) ([]order, error) {
+	now := s.Now()
+	request := &sdk.RepairRequest{
+		Weather: weather, IntervalMs: uint64(s.config.Interval.Milliseconds()),
+		NowUnixMs: now.UnixMilli(), Seed: uint64(now.UnixNano()),
+	}
+	var asked []*patient
+	for _, c := range cases {
+		if c.report.Status == health.Healthy {
+			continue
+		}
+		asked = append(asked, c)
+		request.Tesseras = append(request.Tesseras, s.view(c))
+	}
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	sortByMargin(asked, request.Tesseras)
+	answer, err := s.Policy.Repair(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return match(asked, answer), nil
+}
+
+// order is a patient and what the policy said.
+type order struct {
+	Planned
+	patient *patient
+}
+
+// match puts the policy's orders first, in its order, and after them what it lets wait.
+func match(asked []*patient, answer *sdk.RepairResponse) []order {
+	var out []order
+	ordered := map[uint32]bool{}
+	for _, o := range answer.Orders {
+		p := asked[o.Tessera]
+		ordered[o.Tessera] = true
+		rebuild := countMissing(p.report.Missing)
+		if o.Rebuild > 0 {
+			rebuild = min(rebuild, int(o.Rebuild))
+		}
+		out = append(out, order{Planned{
+			Tessera: p.row.Tessera, Report: p.report, Rebuild: rebuild,
+			Wait: time.Duration(o.WaitMs) * time.Millisecond, Reason: o.Reason,
+		}, p})
+	}
+	for i, p := range asked {
+		if !ordered[uint32(i)] {
+			out = append(out, order{Planned{Tessera: p.row.Tessera, Report: p.report, Reason: answer.Reason}, p})
+		}
+	}
+	return out
+}
+
+func countMissing(missing []health.Missing) (n int) {
+	for _, m := range missing {
+		n += m.Copies
+	}
+	return n
+}
+
+// loadPlan reads and verifies the plan of a tessera.
+func (s *Service) loadPlan(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
+	text, err := s.Documents.Plan(id)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := fragment.ParsePlan(text)
+	if err != nil {
+		return nil, err
+	}
+	return plan, plan.Verify()
+}

@@ -1,0 +1,313 @@
+// Package restore answers: how does a tessera come back from nothing but its id?
+//
+// The network is asked who holds it; any holder's copy of the signed plan says what it consists of;
+// any k fragments are fetched, each checked against the plan, into a spool that survives an
+// interruption; then the stripes are decoded in order. Nobody on the way has to be believed: the id is
+// the hash of the head, the head names the key, the key signed the plan.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/gather"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/vfs"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// What callers decide on.
+var (
+	// ErrNoPlan tells that nobody who could be reached has the plan of a tessera.
+	ErrNoPlan = errors.New("nobody who could be reached holds it")
+	// ErrDeleted tells that the owner deleted the tessera.
+	ErrDeleted = errors.New("its owner deleted it")
+	// ErrSpace tells that the spool would leave less free space than the operator wants.
+	ErrSpace = errors.New("not enough free space to collect the fragments")
+)
+
+// Network is what restoring needs of the peers.
+type Network interface {
+	// Holders names the peers that may hold fragments of a tessera.
+	Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error)
+	// Plan asks a peer for the plan, parsed and verified; the owner's tombstone is ErrDeleted.
+	Plan(ctx context.Context, from identity.Contact, t sdk.TesseraID) (*fragment.FragmentPlan, error)
+	// Held asks a peer which fragments of the plan it holds.
+	Held(ctx context.Context, from identity.Contact, plan *fragment.FragmentPlan) ([]int, error)
+	// Fragment writes a fragment as a peer sends it; what it was is for the caller to check.
+	Fragment(ctx context.Context, from identity.Contact, id fragment.FragmentID, size int64, w io.Writer) error
+}
+
+// Documents keeps plans as plain files. A missing one is fs.ErrNotExist.
+type Documents interface {
+	Plan(sdk.TesseraID) ([]byte, error)
+}
+
+// Config is what the operator chose.
+type Config struct {
+	Concurrent int    // fetches at a time
+	MinFree    uint64 // bytes that stay free on the disk
+}
+
+// Service restores.
+type Service struct {
+	fs        vfs.FS
+	network   Network
+	documents Documents
+	config    Config
+	log       *slog.Logger
+}
+
+// New returns a Service that spools in fsys.
+func New(fsys vfs.FS, n Network, d Documents, c Config, log *slog.Logger) *Service {
+	return &Service{fsys, n, d, c, log}
+}
+
+// Progress is told how many of how many bytes have been fetched; from several goroutines.
+type Progress func(fetched, total int64)
+
+// Served says which fragments came from whom.
+type Served struct {
+	Node      sdk.NodeID
+	Fragments []int
+}
+
+// Collected is enough of a tessera to decode it.
+type Collected struct {
+	Plan   *fragment.FragmentPlan
+	Served []Served
+	spool  *fragment.Spool
+	have   []int
+}
+
+// Collect brings enough fragments of a tessera together and checks each. When it fails for want of
+// fragments, those that came stay in the spool, and the next Collect goes on with them.
+func (s *Service) Collect(ctx context.Context, id sdk.TesseraID, progress Progress) (*Collected, error) {
+	c, err := s.collect(ctx, id, progress)
+	if err != nil {
+		return nil, fmt.Errorf("restore %s: %w", id.Short(), err)
+	}
+	return c, nil
+}
+
+func (s *Service) collect(ctx context.Context, id sdk.TesseraID, progress Progress) (*Collected, error) {
+	peers, err := s.network.Holders(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := s.plan(ctx, id, peers)
+	if err != nil {
+		return nil, err
+	}
+	spool, err := fragment.OpenSpool(s.fs, "spool/restore-"+id.String())
+	if err != nil {
+		return nil, err
+	}
+	have, err := spool.Complete(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	have = have[:min(len(have), plan.Data)]
+	c := &Collected{Plan: plan, spool: spool, have: have}
+	if need := plan.Data - len(have); need > 0 {
+		err = s.fetch(ctx, c, peers, need, progress)
+	}
+	return c, err
+}
+
+// fetch adds need fragments to what was collected.
+func (s *Service) fetch(ctx context.Context, c *Collected, peers []identity.Contact, need int, progress Progress) error {
+	free, err := s.fs.Free()
+	if err != nil {
+		return err
+	}
+	if bytes := uint64(need) * uint64(c.Plan.ShardSize()); free < bytes+s.config.MinFree {
+		return fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", ErrSpace, free, bytes, s.config.MinFree)
+	}
+	sum := &sum{total: int64(need) * c.Plan.ShardSize(), report: progress}
+	got, err := gather.Any(ctx, s.sources(ctx, c.Plan, peers), c.have, need, fetcher{s.network, c.Plan, c.spool}, gather.Config{
+		Concurrent: s.config.Concurrent,
+		Progress:   sum.add,
+	})
+	for _, g := range got {
+		c.have = append(c.have, g.Index)
+		c.served(g.From.ID(), g.Index)
+	}
+	return err
+}
+
+func (c *Collected) served(node sdk.NodeID, index int) {
+	at := slices.IndexFunc(c.Served, func(s Served) bool { return s.Node == node })
+	if at < 0 {
+		at = len(c.Served)
+		c.Served = append(c.Served, Served{Node: node})
+	}
+	c.Served[at].Fragments = append(c.Served[at].Fragments, index)
+}
+
+// plan takes the first good plan: every good one says the same.
+func (s *Service) plan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
+	text, err := s.documents.Plan(id)
+	if err == nil {
+		if plan, err := fragment.ParsePlan(text); err == nil && plan.Verify() == nil {
+			return plan, nil
+		}
+		s.log.Warn("the plan kept here is damaged", "tessera", id.Short())
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return s.askPlan(ctx, id, peers)
+}
+
+// askedAtOnce is how many peers are asked small questions at the same time.
+const askedAtOnce = 8
+
+func (s *Service) askPlan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		mu    sync.Mutex // guards below
+		found *fragment.FragmentPlan
+		errs  []error
+		g     errgroup.Group
+	)
+	g.SetLimit(askedAtOnce)
+	for _, p := range peers {
+		g.Go(func() error {
+			if asking.Err() != nil {
+				return nil
+			}
+			plan, err := s.network.Plan(asking, p, id)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil && found == nil:
+				found = plan
+				cancel()
+			case err != nil && asking.Err() == nil:
+				errs = append(errs, fmt.Errorf("%s: %w", p.ID().Short(), err))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each answer is in found or errs
+	if found != nil {
+		return found, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	err := errors.Join(errs...)
+	if errors.Is(err, ErrDeleted) {
+		return nil, err
+	}
+	return nil, errors.Join(fmt.Errorf("%w: %d peers asked", ErrNoPlan, len(peers)), err)
+}
+
+// sources asks every peer what it holds; one that does not answer holds nothing.
+func (s *Service) sources(ctx context.Context, plan *fragment.FragmentPlan, peers []identity.Contact) []gather.Source {
+	found := make([]gather.Source, len(peers))
+	var g errgroup.Group
+	g.SetLimit(askedAtOnce)
+	for i, p := range peers {
+		g.Go(func() error {
+			held, err := s.network.Held(ctx, p, plan)
+			if err != nil {
+				s.log.Debug("a holder did not say what it holds", "peer", p.ID().Short(), "err", err)
+			}
+			found[i] = gather.Source{Peer: p, Fragments: held}
+			return nil
+		})
+	}
+	_ = g.Wait() // nothing fails
+	return found
+}
+
+// fetcher implements gather.Fetcher into a spool, where only whole and right shards stay.
+type fetcher struct {
+	network Network
+	plan    *fragment.FragmentPlan
+	spool   *fragment.Spool
+}
+
+func (f fetcher) Fetch(ctx context.Context, from identity.Contact, index int, progress func(int)) error {
+	w, err := f.spool.Receive(f.plan, index)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := f.network.Fragment(ctx, from, f.plan.ID(index), f.plan.ShardSize(), watched{w, progress}); err != nil {
+		return err
+	}
+	return w.Commit()
+}
+
+type watched struct {
+	io.Writer
+	progress func(int)
+}
+
+func (w watched) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.progress(n)
+	return n, err
+}
+
+type sum struct {
+	mu     sync.Mutex // guards n, and the order of reports
+	n      int64
+	total  int64
+	report Progress
+}
+
+func (s *sum) add(n int) {
+	if s.report == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n += int64(n)
+	s.report(s.n, s.total)
+}
+
+// Decode writes the packed tessera. Nothing may be committed of it before Decode returned nil.
+func (c *Collected) Decode(ctx context.Context, w io.Writer) error {
+	shards, closeShards, err := c.shards()
+	if err != nil {
+		return err
+	}
+	defer closeShards()
+	return fragment.Decode(ctx, c.Plan, shards, w)
+}
+
+// Has tells whether a fragment is among those collected.
+func (c *Collected) Has(index int) bool { return slices.Contains(c.have, index) }
+
+// Open reads a fragment that was collected.
+func (c *Collected) Open(index int) (io.ReadCloser, error) { return c.spool.Open(index) }
+
+// Rebuild writes the shards of out, none of which was collected, each checked against the plan when Rebuild returns nil.
+func (c *Collected) Rebuild(ctx context.Context, out map[int]io.Writer) error {
+	shards, closeShards, err := c.shards()
+	if err != nil {
+		return err
+	}
+	defer closeShards()
+	return fragment.Rebuild(ctx, c.Plan, shards, out)
+}
+
+func (c *Collected) shards() (map[int]io.Reader, func(), error) {
+	return c.spool.Shards(c.have)
+}
+
+// Discard removes the spool, once nobody needs it again.
+func (c *Collected) Discard() error { return c.spool.Remove() }

@@ -1,0 +1,132 @@
+package scatter
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Network is what distributing needs of the peers.
+type Network interface {
+	// Candidates lists the peers that could take fragments of a tessera.
+	Candidates(ctx context.Context, t sdk.TesseraID) ([]Candidate, error)
+	// Push gives one fragment to one peer and returns the peer's verified receipt for it.
+	Push(ctx context.Context, to identity.Contact, e fragment.FragmentEnvelope, why wire.Purpose) (wire.Receipt, error)
+}
+
+// Config is what the operator chose.
+type Config struct {
+	Concurrent int // transfers at a time
+	Caps       *sdk.Caps
+}
+
+// Distributor gives fragments of a plan to peers and keeps their receipts.
+type Distributor struct {
+	network Network
+	placer  Placer
+	book    *holders.Book
+	config  Config
+}
+
+// NewDistributor returns a Distributor.
+func NewDistributor(n Network, p Placer, b *holders.Book, c Config) *Distributor {
+	return &Distributor{n, p, b, c}
+}
+
+// Order is what to distribute.
+type Order struct {
+	Plan    *fragment.FragmentPlan
+	Missing []health.Missing
+	Intent  sdk.Intent
+	Purpose wire.Purpose
+	// Open gives the bytes of a fragment; it is called from several goroutines.
+	Open func(index int) (io.ReadCloser, error)
+	// Placed is told of each fragment whose receipt is safe, from several goroutines; may be nil.
+	Placed func(Placed)
+}
+
+// Distribute finds holders for what is missing. The result is true also beside an error.
+func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
+	rows, err := d.book.Of(o.Plan.Tessera)
+	if err != nil {
+		return Result{Left: o.Missing}, err
+	}
+	candidates, err := d.network.Candidates(ctx, o.Plan.Tessera)
+	if err != nil {
+		return Result{Left: o.Missing}, fmt.Errorf("find peers: %w", err)
+	}
+	silent := map[sdk.NodeKey]bool{}
+	for _, h := range rows {
+		silent[h.Key] = !h.SilentSince.IsZero()
+	}
+	job := Job{
+		Tessera: o.Plan.Tessera, Tier: o.Plan.Tier, Data: o.Plan.Data, Parity: o.Plan.Parity,
+		ShardSize: o.Plan.ShardSize(), Missing: o.Missing, Intent: o.Intent, Caps: d.config.Caps,
+	}
+	views := map[sdk.NodeKey]*sdk.Candidate{}
+	for _, c := range candidates {
+		views[c.Peer.Key] = c.View
+		if !silent[c.Peer.Key] {
+			job.Candidates = append(job.Candidates, c)
+		}
+	}
+	for _, h := range rows {
+		if !silent[h.Key] && len(h.Fragments) > 0 {
+			job.Holdings = append(job.Holdings, holding(h, views[h.Key]))
+		}
+	}
+	job.Send = func(ctx context.Context, to identity.Contact, index int) error {
+		if err := d.send(ctx, to, index, o); err != nil {
+			return err
+		}
+		if o.Placed != nil {
+			o.Placed(Placed{index, to})
+		}
+		return nil
+	}
+	return Run(ctx, d.placer, d.config.Concurrent, job)
+}
+
+func (d *Distributor) send(ctx context.Context, to identity.Contact, index int, o Order) error {
+	body, err := o.Open(index)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	receipt, err := d.network.Push(ctx, to, o.Plan.Envelope(index, body), o.Purpose)
+	if err != nil {
+		return err
+	}
+	return d.book.Acknowledge(to, receipt)
+}
+
+// holding is what the policy sees of a holder; view is nil for one that is no candidate now.
+func holding(h catalog.Holder, view *sdk.Candidate) *sdk.Holding {
+	id := identity.NodeIDOf(h.Key, h.Nonce)
+	out := &sdk.Holding{Id: id[:]}
+	if c, ok := holders.Contact(h); ok {
+		out.Subnet = SubnetBytes(c.Addr.Addr())
+	}
+	if view != nil {
+		out.Subnet, out.Operator, out.Institutional = view.Subnet, view.Operator, view.Institutional
+	}
+	for _, f := range h.Fragments {
+		out.Fragments = append(out.Fragments, uint32(f.Index))
+	}
+	return out
+}
+
+// SubnetBytes is an address's subnet as policies see it: 3 bytes of a /24, 6 bytes of a /48.
+func SubnetBytes(addr netip.Addr) []byte {
+	prefix := identity.Subnet(addr)
+	return prefix.Addr().AsSlice()[:prefix.Bits()/8]
+}

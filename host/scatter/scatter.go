@@ -1,0 +1,219 @@
+// Package scatter answers: which peers get these fragments, and did they take them?
+//
+// It asks the placement policy, pushes with bounded concurrency, and asks again for what was refused
+// or failed, with the peers that failed left out and those that took something counted. So every
+// fragment that goes to a second choice has passed the policy and the host's rules once more. What
+// cannot be placed is reported, never forgotten.
+package scatter
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Placer answers where fragments shall go; the answer keeps the host's rules.
+type Placer interface {
+	Place(ctx context.Context, request *sdk.PlaceRequest) (*sdk.PlaceResponse, error)
+}
+
+// Candidate is a peer that could take fragments, and what the policy is told about it.
+type Candidate struct {
+	Peer identity.Contact
+	View *sdk.Candidate // Id is the peer's node id
+}
+
+// Job is a set of fragments of one tessera that need holders.
+type Job struct {
+	Tessera    sdk.TesseraID
+	Tier       sdk.FragmentationTier
+	Data       int
+	Parity     int
+	ShardSize  int64
+	Missing    []health.Missing
+	Intent     sdk.Intent
+	Caps       *sdk.Caps
+	Holdings   []*sdk.Holding // who holds what already; not changed
+	Candidates []Candidate
+	// Send pushes one fragment to one peer and returns nil once the peer's receipt is safe. It is
+	// called from several goroutines.
+	Send func(ctx context.Context, to identity.Contact, index int) error
+}
+
+// Placed is a fragment that found a holder.
+type Placed struct {
+	Index int
+	Peer  identity.Contact
+}
+
+// Failure is a push that did not end with a receipt.
+type Failure struct {
+	Index int
+	Peer  identity.Contact
+	Err   error
+}
+
+func (f Failure) Error() string {
+	return fmt.Sprintf("fragment %d to %s: %v", f.Index, f.Peer.ID().Short(), f.Err)
+}
+
+// Unwrap gives the reason.
+func (f Failure) Unwrap() error { return f.Err }
+
+// Result tells what became of a job.
+type Result struct {
+	Placed   []Placed
+	Left     []health.Missing // without a holder still
+	Failures []Failure
+	Yielded  bool   // the subnet cap gave way because there was no other way
+	Reason   string // why something is left, in the policy's words
+}
+
+// Run places and pushes until nothing is left or no further peer takes anything. concurrent bounds
+// the pushes under way. An error means that the job was cut short or the policy could not answer;
+// the result is true in either case.
+func Run(ctx context.Context, placer Placer, concurrent int, job Job) (Result, error) {
+	r := &run{
+		Job:        job,
+		placer:     placer,
+		concurrent: max(concurrent, 1),
+		left:       slices.Clone(job.Missing),
+		holdings:   cloneHoldings(job.Holdings),
+		failed:     map[identity.Contact]bool{},
+	}
+	slices.SortFunc(r.Candidates, func(a, b Candidate) int { return bytes.Compare(a.View.Id, b.View.Id) })
+	err := r.rounds(ctx)
+	r.result.Left = r.left
+	return r.result, err
+}
+
+// run is a job under way. Between rounds only Run's goroutine touches it.
+type run struct {
+	Job
+	placer     Placer
+	concurrent int
+	left       []health.Missing
+	holdings   []*sdk.Holding
+
+	mu     sync.Mutex // guards below while pushes are under way
+	failed map[identity.Contact]bool
+	result Result
+}
+
+func (r *run) rounds(ctx context.Context) error {
+	for len(r.left) > 0 {
+		candidates := slices.DeleteFunc(slices.Clone(r.Candidates), func(c Candidate) bool { return r.failed[c.Peer] })
+		if len(candidates) == 0 {
+			r.result.Reason = cmp.Or(r.result.Reason, "no peer is left that could take it")
+			return nil
+		}
+		answer, err := r.placer.Place(ctx, r.request(candidates))
+		if err != nil {
+			return err
+		}
+		r.result.Yielded = r.result.Yielded || answer.SubnetCapYielded
+		r.result.Reason = answer.Reason
+		if len(answer.Assignments) == 0 {
+			return nil
+		}
+		failures := len(r.result.Failures)
+		r.push(ctx, candidates, answer.Assignments)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if len(r.result.Failures) == failures {
+			return nil // all that the policy would place is placed
+		}
+	}
+	return nil
+}
+
+func (r *run) request(candidates []Candidate) *sdk.PlaceRequest {
+	now := time.Now()
+	q := &sdk.PlaceRequest{
+		Tessera:      r.Tessera[:],
+		Tier:         r.Tier,
+		DataShards:   uint32(r.Data),
+		ParityShards: uint32(r.Parity),
+		Intent:       r.Intent,
+		Holdings:     r.holdings,
+		Caps:         r.Caps,
+		NowUnixMs:    now.UnixMilli(),
+		Seed:         uint64(now.UnixNano()),
+	}
+	for _, m := range r.left {
+		q.Pieces = append(q.Pieces, &sdk.Piece{Index: uint32(m.Index), SizeBytes: uint64(r.ShardSize), Copies: uint32(m.Copies)})
+	}
+	for _, c := range candidates {
+		q.Candidates = append(q.Candidates, c.View)
+	}
+	return q
+}
+
+// push carries out the assignments; a peer that fails once gets nothing more in this job.
+func (r *run) push(ctx context.Context, candidates []Candidate, assignments []*sdk.Assignment) {
+	var g errgroup.Group
+	g.SetLimit(r.concurrent)
+	for _, a := range assignments {
+		to, index := candidates[a.Candidate], int(a.Fragment)
+		g.Go(func() error {
+			r.mu.Lock()
+			skip := r.failed[to.Peer] || ctx.Err() != nil
+			r.mu.Unlock()
+			if skip {
+				return nil
+			}
+			err := r.Send(ctx, to.Peer, index)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if err != nil {
+				r.failed[to.Peer] = true
+				r.result.Failures = append(r.result.Failures, Failure{index, to.Peer, err})
+				return nil
+			}
+			r.took(to, index)
+			return nil
+		})
+	}
+	_ = g.Wait() // failures are in the result
+}
+
+// took is called with mu held.
+func (r *run) took(c Candidate, index int) {
+	r.result.Placed = append(r.result.Placed, Placed{index, c.Peer})
+	at := slices.IndexFunc(r.holdings, func(h *sdk.Holding) bool { return bytes.Equal(h.Id, c.View.Id) })
+	if at < 0 {
+		at = len(r.holdings)
+		r.holdings = append(r.holdings, &sdk.Holding{
+			Id: c.View.Id, Subnet: c.View.Subnet, Operator: c.View.Operator, Institutional: c.View.Institutional,
+		})
+	}
+	r.holdings[at].Fragments = append(r.holdings[at].Fragments, uint32(index))
+	for i := range r.left {
+		if r.left[i].Index == index {
+			r.left[i].Copies--
+		}
+	}
+	r.left = slices.DeleteFunc(r.left, func(m health.Missing) bool { return m.Copies <= 0 })
+}
+
+func cloneHoldings(holdings []*sdk.Holding) []*sdk.Holding {
+	out := make([]*sdk.Holding, len(holdings))
+	for i, h := range holdings {
+		out[i] = &sdk.Holding{
+			Id: h.Id, Subnet: h.Subnet, Operator: h.Operator, Institutional: h.Institutional,
+			Fragments: slices.Clone(h.Fragments),
+		}
+	}
+	return out
+}

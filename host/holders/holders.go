@@ -166,6 +166,30 @@ func (b *Book) Silent(holder sdk.NodeKey, tesseras []sdk.TesseraID) error {
 	})
 }
 
+// Forgotten records that a holder no longer keeps anything of an own tessera, as the owner wished. Its
+// credit for it ends.
+func (b *Book) Forgotten(t sdk.TesseraID, holder sdk.NodeKey) error {
+	return b.catalog.Reclaim(func(tx *catalog.Tx) error {
+		h, err := tx.Holder(t, holder)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		plan, err := tx.Plan(t)
+		if err != nil {
+			return err
+		}
+		if plan.Owner == b.self {
+			if err := ledger.Lapsed(tx, b.self, h.Owner, int64(len(h.Fragments))*plan.ShardSize); err != nil {
+				return err
+			}
+		}
+		return tx.DropHolder(t, holder)
+	})
+}
+
 // Of gives the holders of a tessera, each with what it is known to hold.
 func (b *Book) Of(t sdk.TesseraID) (holders []catalog.Holder, err error) {
 	err = b.catalog.View(func(tx *catalog.Tx) error {

@@ -36,10 +36,12 @@ type Archive interface {
 	Pack(ctx context.Context, id sdk.TesseraID, w io.Writer) error
 }
 
-// Documents keeps plans as plain files, durable when Put returns. A missing one is fs.ErrNotExist.
+// Documents keeps plans and tombstones as plain files, durable when Put returns. A missing one is fs.ErrNotExist.
 type Documents interface {
 	Plan(sdk.TesseraID) ([]byte, error)
 	PutPlan(sdk.TesseraID, []byte) error
+	DropPlan(sdk.TesseraID) error
+	Tombstone(sdk.TesseraID) ([]byte, error)
 }
 
 // Distributor finds holders for fragments.
@@ -55,6 +57,7 @@ type Deps struct {
 	Catalog     *catalog.Catalog
 	Book        *holders.Book
 	Distributor Distributor
+	Forgetter   Forgetter
 	Turns       *scatter.Turns
 	Owner       fragment.Signer
 	Log         *slog.Logger

@@ -59,15 +59,21 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) ([]*patient, 
 	return patients, weather, nil
 }
 
-// admit lists the tesseras this node cares for: its owner's.
+// admit lists the tesseras this node cares for: its owner's, unless they were deleted.
 func (s *Service) admit(only []sdk.TesseraID) (patients []*patient, err error) {
 	err = s.Catalog.View(func(tx *catalog.Tx) error {
 		for row, err := range tx.Plans(sdk.TesseraID{}) {
 			if err != nil {
 				return err
 			}
-			if row.Own && (only == nil || slices.Contains(only, row.Tessera)) {
+			if !row.Own || only != nil && !slices.Contains(only, row.Tessera) {
+				continue
+			}
+			_, err := tx.Tessera(row.Tessera)
+			if err == nil {
 				patients = append(patients, &patient{row: row})
+			} else if !errors.Is(err, catalog.ErrNotFound) {
+				return err
 			}
 		}
 		return nil

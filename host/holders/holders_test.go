@@ -1,0 +1,129 @@
+package holders_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+var (
+	me    = sdk.OwnerKey{1}
+	they  = sdk.OwnerKey{2}
+	mine  = sdk.TesseraID{3}
+	peer  = identity.Contact{Key: sdk.NodeKey{4}, Nonce: 5, Addr: netip.MustParseAddrPort("192.0.2.1:4433")}
+	shape = health.Shape{Data: 2, Total: 3, Copies: 1}
+)
+
+const shard = 100
+
+type books struct {
+	*holders.Book
+	catalog *catalog.Catalog
+	kept    int
+	clock   time.Time
+}
+
+func (b *books) Append(byte, []byte) error { b.kept++; return nil }
+
+func open(t *testing.T) *books {
+	t.Helper()
+	c, err := catalog.OpenMemory(catalog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	b := &books{catalog: c, clock: time.Unix(1_000_000, 0)}
+	b.Book = holders.New(c, b, me, holders.Config{Replicas: 1}, func() time.Time { return b.clock })
+	err = c.Update(func(tx *catalog.Tx) error {
+		return tx.PutPlan(catalog.PlanRow{Tessera: mine, Owner: me, Data: 2, Parity: 1, Copies: 1, ShardSize: shard, Own: true})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *books) acknowledge(t *testing.T, index uint32) {
+	t.Helper()
+	err := b.Acknowledge(peer, wire.Receipt{Tessera: mine, Owner: me, Index: index, Size: shard, Holder: peer.Key, HolderOwner: they})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *books) attest(t *testing.T, fragments ...int) {
+	t.Helper()
+	err := b.Attested(peer, they, []holders.Statement{{Tessera: mine, Owner: me, ShardSize: shard, Fragments: fragments}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// check compares what counts as held and what the ledger says they store for us.
+func (b *books) check(t *testing.T, when string, held int, credit uint64) {
+	t.Helper()
+	r, err := b.Health(mine, shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var row catalog.LedgerRow
+	if err := b.catalog.View(func(tx *catalog.Tx) (err error) { row, err = tx.Ledger(they); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if r.Held != held || row.TheyStoreForUs != credit {
+		t.Errorf("%s: %d held and %d bytes of credit, want %d and %d", when, r.Held, row.TheyStoreForUs, held, credit)
+	}
+}
+
+func TestTheLifeOfAHolder(t *testing.T) {
+	b := open(t)
+	b.acknowledge(t, 2)
+	b.acknowledge(t, 0)
+	b.acknowledge(t, 0)
+	b.check(t, "after two fragments, one acknowledged twice", 2, 2*shard)
+	if b.kept != 3 {
+		t.Errorf("%d receipts in the journal, want every one of the 3", b.kept)
+	}
+
+	if err := b.Silent(peer.Key, []sdk.TesseraID{mine}); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, "silent", 0, 2*shard)
+	b.attest(t, 0, 2)
+	b.check(t, "back again", 2, 2*shard)
+	if rows, err := b.Of(mine); err != nil || len(rows) != 1 || rows[0].Flaps != 1 {
+		t.Errorf("rows %+v, %v: want one that flapped once", rows, err)
+	}
+
+	b.attest(t, 0, 1, 2)
+	b.check(t, "with a fragment we had forgotten", 3, 3*shard)
+	b.attest(t, 1)
+	b.check(t, "after it lost two", 1, shard)
+
+	b.clock = b.clock.Add(25 * time.Hour)
+	b.check(t, "when its word is too old", 0, shard)
+	b.attest(t)
+	b.check(t, "when it says it has nothing", 0, 0)
+	if rows, err := b.Of(mine); err != nil || len(rows) != 0 {
+		t.Errorf("rows %+v, %v", rows, err)
+	}
+}
+
+func TestForgottenEndsTheCredit(t *testing.T) {
+	b := open(t)
+	b.acknowledge(t, 0)
+	b.acknowledge(t, 1)
+	for range 2 {
+		if err := b.Forgotten(mine, peer.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.check(t, "forgotten", 0, 0)
+}

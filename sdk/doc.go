@@ -6,3 +6,5 @@
 // decision can be asked again later and gives the same bytes. The messages are the protobuf schema
 // of policy.proto, which is the same for a policy linked natively, run as WASM or run as a process.
 package sdk
+
+//go:generate go run -C ../host/internal/tools ./protogen -plugin go-lite -opt features=marshal+unmarshal+size,paths=source_relative -root ../../../sdk policy.proto

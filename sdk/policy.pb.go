@@ -16,6 +16,7 @@ import (
 // Rules for evolving this file: fields are only added, never renumbered or given another meaning.
 // Integers only (floats differ between processors). Shares are in ppm (parts per million).
 // Ids are 32 bytes. Peers are named by their position in the request's list of candidates.
+// No maps: their order on the wire is nobody's promise, and the same question must be the same bytes.
 
 // FragmentationTier tells how a tessera is coded for the network; chosen by its packed size.
 type FragmentationTier int32
@@ -57,7 +58,7 @@ func (x FragmentationTier) String() string {
 	return strconv.Itoa(int(x))
 }
 
-// Status opens every answer.
+// Status opens every answer. A refusal is data: only a bug traps.
 type Status int32
 
 const (
@@ -404,19 +405,20 @@ func (x *Holding) GetFragments() []uint32 {
 // Candidate is a peer that could hold a fragment, as this node knows it.
 type Candidate struct {
 	unknownFields   []byte
-	Id              []byte            `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Subnet          []byte            `protobuf:"bytes,2,opt,name=subnet,proto3" json:"subnet,omitempty"`     // /24 of IPv4 (3 bytes) or /48 of IPv6 (6 bytes)
-	Operator        string            `protobuf:"bytes,3,opt,name=operator,proto3" json:"operator,omitempty"` // verified by this node; "" where unknown
-	Country         string            `protobuf:"bytes,4,opt,name=country,proto3" json:"country,omitempty"`   // "" where unknown
-	Labels          map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"bytes,2,opt,name=value,proto3"`
-	Institutional   bool              `protobuf:"varint,6,opt,name=institutional,proto3" json:"institutional,omitempty"`                             // as this node verified it, never as claimed
-	Nearness        uint32            `protobuf:"varint,7,opt,name=nearness,proto3" json:"nearness,omitempty"`                                       // leading bits its id shares with the tessera's
-	FreeBytes       uint64            `protobuf:"varint,8,opt,name=free_bytes,json=freeBytes,proto3" json:"freeBytes,omitempty"`                     // as the peer last said; 0 = unknown
-	BalanceBytes    int64             `protobuf:"varint,9,opt,name=balance_bytes,json=balanceBytes,proto3" json:"balanceBytes,omitempty"`            // what its owner stores for us minus what we store for it
-	ProofSuccessPpm uint32            `protobuf:"varint,10,opt,name=proof_success_ppm,json=proofSuccessPpm,proto3" json:"proofSuccessPpm,omitempty"` // of the proofs asked of it
-	UptimePpm       uint32            `protobuf:"varint,11,opt,name=uptime_ppm,json=uptimePpm,proto3" json:"uptimePpm,omitempty"`                    // of the times it was asked
-	RoundTripMs     uint32            `protobuf:"varint,12,opt,name=round_trip_ms,json=roundTripMs,proto3" json:"roundTripMs,omitempty"`             // 0 = unknown
-	AgeS            uint64            `protobuf:"varint,13,opt,name=age_s,json=ageS,proto3" json:"ageS,omitempty"`                                   // since this node first met it
+	Id              []byte   `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Subnet          []byte   `protobuf:"bytes,2,opt,name=subnet,proto3" json:"subnet,omitempty"`                                            // /24 of IPv4 (3 bytes) or /48 of IPv6 (6 bytes); empty where unknown: then a network of its own
+	Operator        string   `protobuf:"bytes,3,opt,name=operator,proto3" json:"operator,omitempty"`                                        // verified by this node; "" where unknown: then an operator of its own
+	Country         string   `protobuf:"bytes,4,opt,name=country,proto3" json:"country,omitempty"`                                          // "" where unknown
+	Labels          []*Label `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`                                            // the operator's own notes on this peer, sorted by key
+	Institutional   bool     `protobuf:"varint,6,opt,name=institutional,proto3" json:"institutional,omitempty"`                             // as this node verified it, never as claimed
+	Nearness        uint32   `protobuf:"varint,7,opt,name=nearness,proto3" json:"nearness,omitempty"`                                       // leading bits its id shares with the tessera's
+	FreeBytes       uint64   `protobuf:"varint,8,opt,name=free_bytes,json=freeBytes,proto3" json:"freeBytes,omitempty"`                     // as the peer last said; 0 = unknown
+	BalanceBytes    int64    `protobuf:"varint,9,opt,name=balance_bytes,json=balanceBytes,proto3" json:"balanceBytes,omitempty"`            // what its owner stores for us minus what we store for it
+	ProofSuccessPpm uint32   `protobuf:"varint,10,opt,name=proof_success_ppm,json=proofSuccessPpm,proto3" json:"proofSuccessPpm,omitempty"` // of the proofs asked of it
+	UptimePpm       uint32   `protobuf:"varint,11,opt,name=uptime_ppm,json=uptimePpm,proto3" json:"uptimePpm,omitempty"`                    // of the times it was asked; 0 = unknown
+	RoundTripMs     uint32   `protobuf:"varint,12,opt,name=round_trip_ms,json=roundTripMs,proto3" json:"roundTripMs,omitempty"`             // 0 = unknown
+	AgeS            uint64   `protobuf:"varint,13,opt,name=age_s,json=ageS,proto3" json:"ageS,omitempty"`                                   // since this node first met it
+	ProofsAsked     uint32   `protobuf:"varint,14,opt,name=proofs_asked,json=proofsAsked,proto3" json:"proofsAsked,omitempty"`              // how many proofs that success is a share of; with both 0 nothing is known
 }
 
 func (x *Candidate) Reset() {
@@ -453,7 +455,7 @@ func (x *Candidate) GetCountry() string {
 	return ""
 }
 
-func (x *Candidate) GetLabels() map[string]string {
+func (x *Candidate) GetLabels() []*Label {
 	if x != nil {
 		return x.Labels
 	}
@@ -516,6 +518,40 @@ func (x *Candidate) GetAgeS() uint64 {
 	return 0
 }
 
+func (x *Candidate) GetProofsAsked() uint32 {
+	if x != nil {
+		return x.ProofsAsked
+	}
+	return 0
+}
+
+// Label is one of the operator's notes on a peer, for policies of their own.
+type Label struct {
+	unknownFields []byte
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+}
+
+func (x *Label) Reset() {
+	*x = Label{}
+}
+
+func (*Label) ProtoMessage() {}
+
+func (x *Label) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Label) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Caps are the operator's limits. The host enforces them whatever a policy answers.
 type Caps struct {
 	unknownFields    []byte
@@ -564,7 +600,7 @@ type PlaceResponse struct {
 	unknownFields    []byte
 	Status           Status        `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
 	Reason           string        `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	Assignments      []*Assignment `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`                                    // one per copy of a piece
+	Assignments      []*Assignment `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`                                    // one per copy of a piece; what is left out has no peer for now
 	Notes            []*PeerNote   `protobuf:"bytes,4,rep,name=notes,proto3" json:"notes,omitempty"`                                                // about peers, for people; a guard excludes and scores here
 	SubnetCapYielded bool          `protobuf:"varint,5,opt,name=subnet_cap_yielded,json=subnetCapYielded,proto3" json:"subnetCapYielded,omitempty"` // there was no other way
 	Caps             *Caps         `protobuf:"bytes,6,opt,name=caps,proto3" json:"caps,omitempty"`                                                  // from a guard: lower caps; absent fields change nothing
@@ -717,7 +753,7 @@ type AdmitRequest struct {
 	StoredForThem    uint64  `protobuf:"varint,8,opt,name=stored_for_them,json=storedForThem,proto3" json:"storedForThem,omitempty"`
 	TheyStoreForUs   uint64  `protobuf:"varint,9,opt,name=they_store_for_us,json=theyStoreForUs,proto3" json:"theyStoreForUs,omitempty"`
 	DeficitAllowance uint64  `protobuf:"varint,10,opt,name=deficit_allowance,json=deficitAllowance,proto3" json:"deficitAllowance,omitempty"`
-	PeerLimit        uint64  `protobuf:"varint,11,opt,name=peer_limit,json=peerLimit,proto3" json:"peerLimit,omitempty"`                   // most bytes stored for one owner
+	PeerLimit        uint64  `protobuf:"varint,11,opt,name=peer_limit,json=peerLimit,proto3" json:"peerLimit,omitempty"`                   // most bytes stored for one owner; 0 = no limit
 	NewcomerGranted  uint64  `protobuf:"varint,12,opt,name=newcomer_granted,json=newcomerGranted,proto3" json:"newcomerGranted,omitempty"` // bytes stored for owners that never held anything for us
 	NewcomerBudget   uint64  `protobuf:"varint,13,opt,name=newcomer_budget,json=newcomerBudget,proto3" json:"newcomerBudget,omitempty"`
 	CustodyUsed      uint64  `protobuf:"varint,14,opt,name=custody_used,json=custodyUsed,proto3" json:"custodyUsed,omitempty"`
@@ -899,6 +935,7 @@ type AdmitResponse struct {
 	Reason        string                `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	RetryAfterMs  uint64                `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retryAfterMs,omitempty"`
 	GrantBytes    uint64                `protobuf:"varint,5,opt,name=grant_bytes,json=grantBytes,proto3" json:"grantBytes,omitempty"` // from a guard: a lower allowance; 0 = no change
+	Custody       bool                  `protobuf:"varint,6,opt,name=custody,proto3" json:"custody,omitempty"`                        // accepted on the custody budget, the owner's own allowance being used up
 }
 
 func (x *AdmitResponse) Reset() {
@@ -942,15 +979,23 @@ func (x *AdmitResponse) GetGrantBytes() uint64 {
 	return 0
 }
 
+func (x *AdmitResponse) GetCustody() bool {
+	if x != nil {
+		return x.Custody
+	}
+	return false
+}
+
 // RepairRequest asks which tesseras to repair, in which order, and when. One page at a time,
 // thinnest margin first.
 type RepairRequest struct {
-	unknownFields []byte
-	Tesseras      []*TesseraHealth `protobuf:"bytes,1,rep,name=tesseras,proto3" json:"tesseras,omitempty"`
-	Weather       *Weather         `protobuf:"bytes,2,opt,name=weather,proto3" json:"weather,omitempty"`
-	IntervalMs    uint64           `protobuf:"varint,3,opt,name=interval_ms,json=intervalMs,proto3" json:"intervalMs,omitempty"` // between two rounds
-	NowUnixMs     int64            `protobuf:"varint,4,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"nowUnixMs,omitempty"`
-	Seed          uint64           `protobuf:"varint,5,opt,name=seed,proto3" json:"seed,omitempty"`
+	unknownFields    []byte
+	Tesseras         []*TesseraHealth `protobuf:"bytes,1,rep,name=tesseras,proto3" json:"tesseras,omitempty"`
+	Weather          *Weather         `protobuf:"bytes,2,opt,name=weather,proto3" json:"weather,omitempty"`
+	IntervalMs       uint64           `protobuf:"varint,3,opt,name=interval_ms,json=intervalMs,proto3" json:"intervalMs,omitempty"` // between two rounds
+	NowUnixMs        int64            `protobuf:"varint,4,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"nowUnixMs,omitempty"`
+	Seed             uint64           `protobuf:"varint,5,opt,name=seed,proto3" json:"seed,omitempty"`
+	DeficitAllowance uint64           `protobuf:"varint,6,opt,name=deficit_allowance,json=deficitAllowance,proto3" json:"deficitAllowance,omitempty"` // an owner whose balance is below minus this is a free rider
 }
 
 func (x *RepairRequest) Reset() {
@@ -994,7 +1039,16 @@ func (x *RepairRequest) GetSeed() uint64 {
 	return 0
 }
 
-// TesseraHealth is what is left of one tessera's safety.
+func (x *RepairRequest) GetDeficitAllowance() uint64 {
+	if x != nil {
+		return x.DeficitAllowance
+	}
+	return 0
+}
+
+// TesseraHealth is what is left of one tessera's safety. Margins count only fragments that are held,
+// as acknowledged or proven within the proof period, by peers that answer: a silent holder's are
+// left out, so a margin never hopes for anybody's return.
 type TesseraHealth struct {
 	unknownFields     []byte
 	Tessera           []byte            `protobuf:"bytes,1,opt,name=tessera,proto3" json:"tessera,omitempty"`
@@ -1007,9 +1061,12 @@ type TesseraHealth struct {
 	SuspectSinceMs    uint64            `protobuf:"varint,8,opt,name=suspect_since_ms,json=suspectSinceMs,proto3" json:"suspectSinceMs,omitempty"` // how long the longest silent holder has been silent
 	Flaps             uint32            `protobuf:"varint,9,opt,name=flaps,proto3" json:"flaps,omitempty"`                                         // times the silent holders went and came back of late
 	OwnerBalanceBytes int64             `protobuf:"varint,10,opt,name=owner_balance_bytes,json=ownerBalanceBytes,proto3" json:"ownerBalanceBytes,omitempty"`
-	Own               bool              `protobuf:"varint,11,opt,name=own,proto3" json:"own,omitempty"`                             // this node's owner's tessera
-	CostBytes         uint64            `protobuf:"varint,12,opt,name=cost_bytes,json=costBytes,proto3" json:"costBytes,omitempty"` // to read and write for a whole repair
-	Recoverable       bool              `protobuf:"varint,13,opt,name=recoverable,proto3" json:"recoverable,omitempty"`             // enough fragments are held to rebuild
+	Own               bool              `protobuf:"varint,11,opt,name=own,proto3" json:"own,omitempty"`                                      // this node's owner's tessera
+	CostBytes         uint64            `protobuf:"varint,12,opt,name=cost_bytes,json=costBytes,proto3" json:"costBytes,omitempty"`          // to read and write for a whole repair
+	Recoverable       bool              `protobuf:"varint,13,opt,name=recoverable,proto3" json:"recoverable,omitempty"`                      // enough fragments are held to rebuild
+	PeersShort        uint32            `protobuf:"varint,14,opt,name=peers_short,json=peersShort,proto3" json:"peersShort,omitempty"`       // distinct holders it lacks of the number the operator asks for
+	SuspectPeers      uint32            `protobuf:"varint,15,opt,name=suspect_peers,json=suspectPeers,proto3" json:"suspectPeers,omitempty"` // how many silent holders; 0 beside a suspect = not counted
+	Institutional     bool              `protobuf:"varint,16,opt,name=institutional,proto3" json:"institutional,omitempty"`                  // its owner, as this node verified it: never a free rider
 }
 
 func (x *TesseraHealth) Reset() {
@@ -1109,6 +1166,27 @@ func (x *TesseraHealth) GetRecoverable() bool {
 	return false
 }
 
+func (x *TesseraHealth) GetPeersShort() uint32 {
+	if x != nil {
+		return x.PeersShort
+	}
+	return 0
+}
+
+func (x *TesseraHealth) GetSuspectPeers() uint32 {
+	if x != nil {
+		return x.SuspectPeers
+	}
+	return 0
+}
+
+func (x *TesseraHealth) GetInstitutional() bool {
+	if x != nil {
+		return x.Institutional
+	}
+	return false
+}
+
 // Weather tells how the network looked in this round.
 type Weather struct {
 	unknownFields    []byte
@@ -1149,7 +1227,8 @@ type RepairResponse struct {
 	unknownFields []byte
 	Status        Status         `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
 	Reason        string         `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	Orders        []*RepairOrder `protobuf:"bytes,3,rep,name=orders,proto3" json:"orders,omitempty"` // in the order they shall be worked on
+	Orders        []*RepairOrder `protobuf:"bytes,3,rep,name=orders,proto3" json:"orders,omitempty"` // in the order they shall be worked on; a tessera at most once
+	Notes         []*RepairNote  `protobuf:"bytes,4,rep,name=notes,proto3" json:"notes,omitempty"`   // about tesseras that are not listed, for people
 }
 
 func (x *RepairResponse) Reset() {
@@ -1179,13 +1258,20 @@ func (x *RepairResponse) GetOrders() []*RepairOrder {
 	return nil
 }
 
+func (x *RepairResponse) GetNotes() []*RepairNote {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
 // RepairOrder is one tessera to repair.
 type RepairOrder struct {
 	unknownFields []byte
 	Tessera       uint32 `protobuf:"varint,1,opt,name=tessera,proto3" json:"tessera,omitempty"`            // position in RepairRequest.tesseras
-	Rebuild       uint32 `protobuf:"varint,2,opt,name=rebuild,proto3" json:"rebuild,omitempty"`            // at most so many fragments; 0 = all that are missing
+	Rebuild       uint32 `protobuf:"varint,2,opt,name=rebuild,proto3" json:"rebuild,omitempty"`            // at most so many fragments, those of silent holders last; 0 = all that are missing
 	WaitMs        uint64 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"waitMs,omitempty"` // not before
-	Priority      uint32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`          // higher first
+	Priority      uint32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`          // higher first, also across pages; a guard may only raise it
 	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 }
 
@@ -1230,28 +1316,244 @@ func (x *RepairOrder) GetReason() string {
 	return ""
 }
 
-type Candidate_LabelsEntry struct {
+// RepairNote tells why a tessera is left alone.
+type RepairNote struct {
 	unknownFields []byte
-	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Tessera       uint32 `protobuf:"varint,1,opt,name=tessera,proto3" json:"tessera,omitempty"` // position in RepairRequest.tesseras
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 }
 
-func (x *Candidate_LabelsEntry) Reset() {
-	*x = Candidate_LabelsEntry{}
+func (x *RepairNote) Reset() {
+	*x = RepairNote{}
 }
 
-func (*Candidate_LabelsEntry) ProtoMessage() {}
+func (*RepairNote) ProtoMessage() {}
 
-func (x *Candidate_LabelsEntry) GetKey() string {
+func (x *RepairNote) GetTessera() uint32 {
+	if x != nil {
+		return x.Tessera
+	}
+	return 0
+}
+
+func (x *RepairNote) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Description is what a policy says about itself when it is loaded.
+type Description struct {
+	unknownFields []byte
+	Name          string       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string       `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Places        bool         `protobuf:"varint,3,opt,name=places,proto3" json:"places,omitempty"`   // answers PlaceRequest
+	Admits        bool         `protobuf:"varint,4,opt,name=admits,proto3" json:"admits,omitempty"`   // answers AdmitRequest
+	Repairs       bool         `protobuf:"varint,5,opt,name=repairs,proto3" json:"repairs,omitempty"` // answers RepairRequest
+	Guard         bool         `protobuf:"varint,6,opt,name=guard,proto3" json:"guard,omitempty"`     // may stand before others: excludes, lowers caps, re-scores
+	Decider       bool         `protobuf:"varint,7,opt,name=decider,proto3" json:"decider,omitempty"` // may decide
+	Config        []*ConfigKey `protobuf:"bytes,8,rep,name=config,proto3" json:"config,omitempty"`
+}
+
+func (x *Description) Reset() {
+	*x = Description{}
+}
+
+func (*Description) ProtoMessage() {}
+
+func (x *Description) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Description) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Description) GetPlaces() bool {
+	if x != nil {
+		return x.Places
+	}
+	return false
+}
+
+func (x *Description) GetAdmits() bool {
+	if x != nil {
+		return x.Admits
+	}
+	return false
+}
+
+func (x *Description) GetRepairs() bool {
+	if x != nil {
+		return x.Repairs
+	}
+	return false
+}
+
+func (x *Description) GetGuard() bool {
+	if x != nil {
+		return x.Guard
+	}
+	return false
+}
+
+func (x *Description) GetDecider() bool {
+	if x != nil {
+		return x.Decider
+	}
+	return false
+}
+
+func (x *Description) GetConfig() []*ConfigKey {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+// ConfigKey is one setting a policy understands.
+type ConfigKey struct {
+	unknownFields []byte
+	Key           string   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Kind          string   `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // "text", "int", "bool", "size" or "duration"
+	DefaultValue  string   `protobuf:"bytes,3,opt,name=default_value,json=defaultValue,proto3" json:"defaultValue,omitempty"`
+	Allowed       []string `protobuf:"bytes,4,rep,name=allowed,proto3" json:"allowed,omitempty"` // empty: anything of its kind
+	Help          string   `protobuf:"bytes,5,opt,name=help,proto3" json:"help,omitempty"`
+	List          bool     `protobuf:"varint,6,opt,name=list,proto3" json:"list,omitempty"` // takes several values
+}
+
+func (x *ConfigKey) Reset() {
+	*x = ConfigKey{}
+}
+
+func (*ConfigKey) ProtoMessage() {}
+
+func (x *ConfigKey) GetKey() string {
 	if x != nil {
 		return x.Key
 	}
 	return ""
 }
 
-func (x *Candidate_LabelsEntry) GetValue() string {
+func (x *ConfigKey) GetKind() string {
 	if x != nil {
-		return x.Value
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ConfigKey) GetDefaultValue() string {
+	if x != nil {
+		return x.DefaultValue
+	}
+	return ""
+}
+
+func (x *ConfigKey) GetAllowed() []string {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
+func (x *ConfigKey) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
+func (x *ConfigKey) GetList() bool {
+	if x != nil {
+		return x.List
+	}
+	return false
+}
+
+// ConfigureRequest hands a policy the operator's settings for it.
+type ConfigureRequest struct {
+	unknownFields []byte
+	Settings      []*Setting `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty"` // sorted by key; tables are flattened with dots
+}
+
+func (x *ConfigureRequest) Reset() {
+	*x = ConfigureRequest{}
+}
+
+func (*ConfigureRequest) ProtoMessage() {}
+
+func (x *ConfigureRequest) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// Setting is one key of a policy's configuration, its values as text.
+type Setting struct {
+	unknownFields []byte
+	Key           string   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Setting) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// ConfigureResponse is OK, or INVALID with the key at fault and what it may be.
+type ConfigureResponse struct {
+	unknownFields []byte
+	Status        Status `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+}
+
+func (x *ConfigureResponse) Reset() {
+	*x = ConfigureResponse{}
+}
+
+func (*ConfigureResponse) ProtoMessage() {}
+
+func (x *ConfigureResponse) GetStatus() Status {
+	if x != nil {
+		return x.Status
+	}
+	return Status_STATUS_UNSPECIFIED
+}
+
+func (x *ConfigureResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ConfigureResponse) GetKey() string {
+	if x != nil {
+		return x.Key
 	}
 	return ""
 }
@@ -1534,6 +1836,11 @@ func (m *Candidate) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ProofsAsked != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ProofsAsked))
+		i--
+		dAtA[i] = 0x70
+	}
 	if m.AgeS != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.AgeS))
 		i--
@@ -1580,20 +1887,13 @@ func (m *Candidate) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		dAtA[i] = 0x30
 	}
 	if len(m.Labels) > 0 {
-		for k := range m.Labels {
-			v := m.Labels[k]
-			baseI := i
-			i -= len(v)
-			copy(dAtA[i:], v)
-			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(v)))
-			i--
-			dAtA[i] = 0x12
-			i -= len(k)
-			copy(dAtA[i:], k)
-			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(k)))
-			i--
-			dAtA[i] = 0xa
-			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(baseI-i))
+		for iNdEx := len(m.Labels) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Labels[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
 			i--
 			dAtA[i] = 0x2a
 		}
@@ -1623,6 +1923,53 @@ func (m *Candidate) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.Id)
 		copy(dAtA[i:], m.Id)
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Id)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Label) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Label) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Label) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Value) > 0 {
+		i -= len(m.Value)
+		copy(dAtA[i:], m.Value)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Value)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Key) > 0 {
+		i -= len(m.Key)
+		copy(dAtA[i:], m.Key)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Key)))
 		i--
 		dAtA[i] = 0xa
 	}
@@ -2109,6 +2456,16 @@ func (m *AdmitResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Custody {
+		i--
+		if m.Custody {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x30
+	}
 	if m.GrantBytes != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.GrantBytes))
 		i--
@@ -2168,6 +2525,11 @@ func (m *RepairRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.DeficitAllowance != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.DeficitAllowance))
+		i--
+		dAtA[i] = 0x30
 	}
 	if m.Seed != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Seed))
@@ -2238,6 +2600,28 @@ func (m *TesseraHealth) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Institutional {
+		i--
+		if m.Institutional {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x80
+	}
+	if m.SuspectPeers != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.SuspectPeers))
+		i--
+		dAtA[i] = 0x78
+	}
+	if m.PeersShort != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.PeersShort))
+		i--
+		dAtA[i] = 0x70
 	}
 	if m.Recoverable {
 		i--
@@ -2397,6 +2781,18 @@ func (m *RepairResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Notes) > 0 {
+		for iNdEx := len(m.Notes) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Notes[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+			i--
+			dAtA[i] = 0x22
+		}
+	}
 	if len(m.Orders) > 0 {
 		for iNdEx := len(m.Orders) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Orders[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -2478,6 +2874,386 @@ func (m *RepairOrder) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	if m.Tessera != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Tessera))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RepairNote) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RepairNote) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *RepairNote) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Reason) > 0 {
+		i -= len(m.Reason)
+		copy(dAtA[i:], m.Reason)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Reason)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if m.Tessera != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Tessera))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Description) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Description) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Description) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Config) > 0 {
+		for iNdEx := len(m.Config) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Config[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+			i--
+			dAtA[i] = 0x42
+		}
+	}
+	if m.Decider {
+		i--
+		if m.Decider {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x38
+	}
+	if m.Guard {
+		i--
+		if m.Guard {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x30
+	}
+	if m.Repairs {
+		i--
+		if m.Repairs {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x28
+	}
+	if m.Admits {
+		i--
+		if m.Admits {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x20
+	}
+	if m.Places {
+		i--
+		if m.Places {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x18
+	}
+	if len(m.Version) > 0 {
+		i -= len(m.Version)
+		copy(dAtA[i:], m.Version)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Version)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Name) > 0 {
+		i -= len(m.Name)
+		copy(dAtA[i:], m.Name)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Name)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *ConfigKey) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *ConfigKey) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *ConfigKey) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.List {
+		i--
+		if m.List {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x30
+	}
+	if len(m.Help) > 0 {
+		i -= len(m.Help)
+		copy(dAtA[i:], m.Help)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Help)))
+		i--
+		dAtA[i] = 0x2a
+	}
+	if len(m.Allowed) > 0 {
+		for iNdEx := len(m.Allowed) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Allowed[iNdEx])
+			copy(dAtA[i:], m.Allowed[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Allowed[iNdEx])))
+			i--
+			dAtA[i] = 0x22
+		}
+	}
+	if len(m.DefaultValue) > 0 {
+		i -= len(m.DefaultValue)
+		copy(dAtA[i:], m.DefaultValue)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.DefaultValue)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Kind) > 0 {
+		i -= len(m.Kind)
+		copy(dAtA[i:], m.Kind)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Kind)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Key) > 0 {
+		i -= len(m.Key)
+		copy(dAtA[i:], m.Key)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Key)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *ConfigureRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *ConfigureRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *ConfigureRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Settings) > 0 {
+		for iNdEx := len(m.Settings) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Settings[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Setting) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Setting) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Setting) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Values) > 0 {
+		for iNdEx := len(m.Values) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Values[iNdEx])
+			copy(dAtA[i:], m.Values[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Values[iNdEx])))
+			i--
+			dAtA[i] = 0x12
+		}
+	}
+	if len(m.Key) > 0 {
+		i -= len(m.Key)
+		copy(dAtA[i:], m.Key)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Key)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *ConfigureResponse) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *ConfigureResponse) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *ConfigureResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Key) > 0 {
+		i -= len(m.Key)
+		copy(dAtA[i:], m.Key)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Key)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Reason) > 0 {
+		i -= len(m.Reason)
+		copy(dAtA[i:], m.Reason)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Reason)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if m.Status != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Status))
 		i--
 		dAtA[i] = 0x8
 	}
@@ -2612,11 +3388,9 @@ func (m *Candidate) SizeVT() (n int) {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	if len(m.Labels) > 0 {
-		for k, v := range m.Labels {
-			_ = k
-			_ = v
-			mapEntrySize := 1 + len(k) + protobuf_go_lite.SizeOfVarint(uint64(len(k))) + 1 + len(v) + protobuf_go_lite.SizeOfVarint(uint64(len(v)))
-			n += mapEntrySize + 1 + protobuf_go_lite.SizeOfVarint(uint64(mapEntrySize))
+		for _, e := range m.Labels {
+			l = e.SizeVT()
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
 	}
 	if m.Institutional {
@@ -2642,6 +3416,27 @@ func (m *Candidate) SizeVT() (n int) {
 	}
 	if m.AgeS != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.AgeS))
+	}
+	if m.ProofsAsked != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ProofsAsked))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *Label) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Key)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Value)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2856,6 +3651,9 @@ func (m *AdmitResponse) SizeVT() (n int) {
 	if m.GrantBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.GrantBytes))
 	}
+	if m.Custody {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -2884,6 +3682,9 @@ func (m *RepairRequest) SizeVT() (n int) {
 	}
 	if m.Seed != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Seed))
+	}
+	if m.DeficitAllowance != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.DeficitAllowance))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2935,6 +3736,15 @@ func (m *TesseraHealth) SizeVT() (n int) {
 	if m.Recoverable {
 		n += 2
 	}
+	if m.PeersShort != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.PeersShort))
+	}
+	if m.SuspectPeers != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.SuspectPeers))
+	}
+	if m.Institutional {
+		n += 3
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -2977,6 +3787,12 @@ func (m *RepairResponse) SizeVT() (n int) {
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
 	}
+	if len(m.Notes) > 0 {
+		for _, e := range m.Notes {
+			l = e.SizeVT()
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3000,6 +3816,154 @@ func (m *RepairOrder) SizeVT() (n int) {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Priority))
 	}
 	l = len(m.Reason)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *RepairNote) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Tessera != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Tessera))
+	}
+	l = len(m.Reason)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *Description) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Name)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Version)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Places {
+		n += 2
+	}
+	if m.Admits {
+		n += 2
+	}
+	if m.Repairs {
+		n += 2
+	}
+	if m.Guard {
+		n += 2
+	}
+	if m.Decider {
+		n += 2
+	}
+	if len(m.Config) > 0 {
+		for _, e := range m.Config {
+			l = e.SizeVT()
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *ConfigKey) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Key)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Kind)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.DefaultValue)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if len(m.Allowed) > 0 {
+		for _, s := range m.Allowed {
+			l = len(s)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	l = len(m.Help)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.List {
+		n += 2
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *ConfigureRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Settings) > 0 {
+		for _, e := range m.Settings {
+			l = e.SizeVT()
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *Setting) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Key)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if len(m.Values) > 0 {
+		for _, s := range m.Values {
+			l = len(s)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *ConfigureResponse) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Status != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Status))
+	}
+	l = len(m.Reason)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Key)
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
@@ -3621,73 +4585,10 @@ func (m *Candidate) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if m.Labels == nil {
-				m.Labels = make(map[string]string)
+			m.Labels = append(m.Labels, &Label{})
+			if err := m.Labels[len(m.Labels)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
 			}
-			var mapkey string
-			var mapvalue string
-			for iNdEx < postIndex {
-				entryPreIndex := iNdEx
-				var wire uint64
-				wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-				if err != nil {
-					return err
-				}
-				fieldNum := int32(wire >> 3)
-				if fieldNum == 1 {
-					var stringLenmapkey uint64
-					stringLenmapkey, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-					if err != nil {
-						return err
-					}
-					intStringLenmapkey := int(stringLenmapkey)
-					if intStringLenmapkey < 0 {
-						return protobuf_go_lite.ErrInvalidLength
-					}
-					postStringIndexmapkey := iNdEx + intStringLenmapkey
-					if postStringIndexmapkey < 0 {
-						return protobuf_go_lite.ErrInvalidLength
-					}
-					if postStringIndexmapkey > l {
-						return io.ErrUnexpectedEOF
-					}
-					mapkey = string(dAtA[iNdEx:postStringIndexmapkey])
-					iNdEx = postStringIndexmapkey
-				} else if fieldNum == 2 {
-					var stringLenmapvalue uint64
-					stringLenmapvalue, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-					if err != nil {
-						return err
-					}
-					intStringLenmapvalue := int(stringLenmapvalue)
-					if intStringLenmapvalue < 0 {
-						return protobuf_go_lite.ErrInvalidLength
-					}
-					postStringIndexmapvalue := iNdEx + intStringLenmapvalue
-					if postStringIndexmapvalue < 0 {
-						return protobuf_go_lite.ErrInvalidLength
-					}
-					if postStringIndexmapvalue > l {
-						return io.ErrUnexpectedEOF
-					}
-					mapvalue = string(dAtA[iNdEx:postStringIndexmapvalue])
-					iNdEx = postStringIndexmapvalue
-				} else {
-					iNdEx = entryPreIndex
-					skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
-					if err != nil {
-						return err
-					}
-					if (skippy < 0) || (iNdEx+skippy) < 0 {
-						return protobuf_go_lite.ErrInvalidLength
-					}
-					if (iNdEx + skippy) > postIndex {
-						return io.ErrUnexpectedEOF
-					}
-					iNdEx += skippy
-				}
-			}
-			m.Labels[mapkey] = mapvalue
 			iNdEx = postIndex
 		case 6:
 			if wireType != 0 {
@@ -3764,6 +4665,101 @@ func (m *Candidate) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 14:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProofsAsked", wireType)
+			}
+			m.ProofsAsked = 0
+			m.ProofsAsked, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Label) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Label: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Label: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Key", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Key = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Value", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Value = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4641,6 +5637,18 @@ func (m *AdmitResponse) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Custody", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Custody = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4761,6 +5769,15 @@ func (m *RepairRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Seed = 0
 			m.Seed, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field DeficitAllowance", wireType)
+			}
+			m.DeficitAllowance = 0
+			m.DeficitAllowance, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}
@@ -4948,6 +5965,36 @@ func (m *TesseraHealth) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Recoverable = bool(v != 0)
+		case 14:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PeersShort", wireType)
+			}
+			m.PeersShort = 0
+			m.PeersShort, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 15:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SuspectPeers", wireType)
+			}
+			m.SuspectPeers = 0
+			m.SuspectPeers, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 16:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Institutional", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Institutional = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5118,6 +6165,32 @@ func (m *RepairResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Notes", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Notes = append(m.Notes, &RepairNote{})
+			if err := m.Notes[len(m.Notes)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5217,6 +6290,666 @@ func (m *RepairOrder) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			m.Reason = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RepairNote) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RepairNote: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RepairNote: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Tessera", wireType)
+			}
+			m.Tessera = 0
+			m.Tessera, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Reason", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Reason = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Description) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Description: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Description: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Name", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Name = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Version", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Version = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Places", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Places = bool(v != 0)
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Admits", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Admits = bool(v != 0)
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Repairs", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Repairs = bool(v != 0)
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Guard", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Guard = bool(v != 0)
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Decider", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Decider = bool(v != 0)
+		case 8:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Config", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Config = append(m.Config, &ConfigKey{})
+			if err := m.Config[len(m.Config)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *ConfigKey) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: ConfigKey: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: ConfigKey: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Key", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Key = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Kind", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Kind = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field DefaultValue", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.DefaultValue = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Allowed", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Allowed = append(m.Allowed, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Help", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Help = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field List", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.List = bool(v != 0)
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *ConfigureRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: ConfigureRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: ConfigureRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Settings", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Settings = append(m.Settings, &Setting{})
+			if err := m.Settings[len(m.Settings)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Setting) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Setting: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Setting: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Key", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Key = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Values", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Values = append(m.Values, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *ConfigureResponse) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: ConfigureResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: ConfigureResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Status", wireType)
+			}
+			m.Status = 0
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			m.Status = Status(_v)
+			if err != nil {
+				return err
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Reason", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Reason = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Key", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Key = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"sync"
-	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/ledger"
+	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -121,12 +121,12 @@ func (s *Service) question(from Sender, q *wire.Replicate, plan *fragment.Fragme
 
 // verdict turns an answer into a refusal, nil when it is accepted. The code follows from the facts,
 // the sentence is the policy's.
-func verdict(a *sdk.AdmitResponse, q *sdk.AdmitRequest) error {
+func verdict(a *policy.Admission, q *sdk.AdmitRequest) error {
 	switch {
-	case a.Status == sdk.Status_OK && a.Verdict == sdk.AdmitResponse_ACCEPT:
+	case a.Verdict == policy.Accept:
 		return nil
-	case a.Status == sdk.Status_DEFER || a.Verdict == sdk.AdmitResponse_LATER:
-		return wire.Refuse(wire.Code_DEFERRED, "%s", cmp.Or(a.Reason, "not now")).Later(time.Duration(a.RetryAfterMs) * time.Millisecond)
+	case a.Verdict == policy.Later:
+		return wire.Refuse(wire.Code_DEFERRED, "%s", cmp.Or(a.Reason, "not now")).Later(a.RetryAfter)
 	case q.FreeBytes < q.MinFreeBytes+q.SizeBytes:
 		return wire.Refuse(wire.Code_NO_SPACE, "%s", a.Reason)
 	case q.StoredForThem+q.SizeBytes > q.PeerLimit:

@@ -24,6 +24,7 @@ import (
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/ledger"
+	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
@@ -31,7 +32,7 @@ import (
 
 // Admitter answers whether to take what is offered; the answer keeps the host's rules.
 type Admitter interface {
-	Admit(ctx context.Context, request *sdk.AdmitRequest) (*sdk.AdmitResponse, error)
+	Admit(ctx context.Context, request *sdk.AdmitRequest) (*policy.Admission, error)
 }
 
 // Documents keeps plans and tombstones as plain files, each durable when Put returns. A missing one
@@ -61,6 +62,8 @@ type Deps struct {
 	Node      *identity.Node
 	Owner     sdk.OwnerKey
 	Peers     func() int // peers known, for the share of one holder
+	// Stored is told of each tessera of which a fragment came; it returns at once.
+	Stored func(sdk.TesseraID)
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -171,6 +174,9 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 	})
 	if err != nil {
 		return notDurable(s.Log, "record fragment", err)
+	}
+	if s.Stored != nil {
+		s.Stored(plan.Tessera)
 	}
 	return nil
 }

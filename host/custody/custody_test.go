@@ -21,6 +21,7 @@ import (
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/host/vfs"
 	"github.com/tesseras/tesseras/host/wire"
@@ -36,12 +37,12 @@ type room struct {
 	papers  papers
 	journal *receipts
 	asked   *sdk.AdmitRequest
-	answer  *sdk.AdmitResponse
+	answer  *policy.Admission
 	self    *identity.Identity
 }
 
 // Admit implements custody.Admitter with the answer the test wants.
-func (r *room) Admit(_ context.Context, q *sdk.AdmitRequest) (*sdk.AdmitResponse, error) {
+func (r *room) Admit(_ context.Context, q *sdk.AdmitRequest) (*policy.Admission, error) {
 	r.asked = q
 	return r.answer, nil
 }
@@ -71,7 +72,7 @@ func (p papers) get(kind string, t sdk.TesseraID) ([]byte, error) {
 
 func (p papers) Plan(t sdk.TesseraID) ([]byte, error)      { return p.get("plan", t) }
 func (p papers) Tombstone(t sdk.TesseraID) ([]byte, error) { return p.get("tomb", t) }
-func (p papers) PutPlan(t sdk.TesseraID, b []byte) error { p["plan"+t.String()] = b; return nil }
+func (p papers) PutPlan(t sdk.TesseraID, b []byte) error   { p["plan"+t.String()] = b; return nil }
 
 func (p papers) PutTombstone(t sdk.TesseraID, b []byte) error { p["tomb"+t.String()] = b; return nil }
 
@@ -98,7 +99,7 @@ func newRoom(t *testing.T) *room {
 		t.Fatal(err)
 	}
 	r := &room{root: root, objects: objects, catalog: books, papers: papers{}, journal: &receipts{}, self: self}
-	r.answer = &sdk.AdmitResponse{Status: sdk.Status_OK, Verdict: sdk.AdmitResponse_ACCEPT}
+	r.answer = &policy.Admission{Verdict: policy.Accept}
 	r.Service = custody.New(custody.Deps{
 		Objects: objects, Catalog: books, Documents: r.papers, Journal: r.journal, Admitter: r,
 		Node: self.Node, Owner: self.Owner.Key(), Peers: func() int { return 12 },
@@ -247,11 +248,11 @@ func TestRefusals(t *testing.T) {
 		"another size":   {func(_ *room, _ *offer, q *wire.Replicate) []byte { q.Size++; return nil }, wire.Code_MALFORMED},
 		"another's plan": {func(_ *room, o *offer, _ *wire.Replicate) []byte { o.sender.Owner[0] ^= 1; return nil }, wire.Code_DENIED},
 		"owner in debt": {func(r *room, _ *offer, _ *wire.Replicate) []byte {
-			r.answer = &sdk.AdmitResponse{Status: sdk.Status_OK, Verdict: sdk.AdmitResponse_REFUSE, Reason: "owes too much"}
+			r.answer = &policy.Admission{Verdict: policy.Refuse, Reason: "owes too much"}
 			return nil
 		}, wire.Code_OVER_ALLOWANCE},
 		"policy defers": {func(r *room, _ *offer, _ *wire.Replicate) []byte {
-			r.answer = &sdk.AdmitResponse{Status: sdk.Status_DEFER}
+			r.answer = &policy.Admission{Verdict: policy.Later}
 			return nil
 		}, wire.Code_DEFERRED},
 		"deleted": {func(r *room, o *offer, _ *wire.Replicate) []byte {

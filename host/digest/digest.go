@@ -52,24 +52,6 @@ func (h *Hash) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Hasher hashes a stream. It never fails and keeps nothing of what it was given.
-type Hasher struct{ h *blake3.Hasher }
-
-// New returns a Hasher for an empty stream.
-func New() *Hasher { return &Hasher{blake3.New(Size, nil)} }
-
-// Write adds p to the stream.
-func (d *Hasher) Write(p []byte) (int, error) { return d.h.Write(p) }
-
-// Sum is the hash of all that was written so far.
-func (d *Hasher) Sum() (h Hash) {
-	d.h.Sum(h[:0])
-	return h
-}
-
-// Reset forgets all that was written.
-func (d *Hasher) Reset() { d.h.Reset() }
-
 // Reader passes a stream through and checks it: at its end it returns ErrMismatch instead of io.EOF
 // unless exactly size bytes with the hash want went by. Nobody may commit what it read before io.EOF.
 type Reader struct {

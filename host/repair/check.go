@@ -1,8 +1,6 @@
 package repair
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -16,14 +14,16 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
 
 const (
-	askedAtOnce  = 16   // holders asked at the same time
-	perQuestion  = 1024 // tesseras a question names at most
-	pingPatience = 5 * time.Second
+	askedAtOnce    = 16   // holders asked at the same time
+	perQuestion    = 1024 // tesseras a question names at most
+	attestPatience = 5 * time.Second
+	pingPatience   = 5 * time.Second
 )
 
 // patient is one tessera under examination.
@@ -153,7 +153,7 @@ func (s *Service) ask(ctx context.Context, v *visit) (answered bool, err error) 
 	}
 	for rest := v.patients; len(rest) > 0; {
 		part := rest[:min(len(rest), perQuestion)]
-		owner, held, covered, err := s.Network.Attest(ctx, contact, tesserasOf(part))
+		owner, held, covered, err := s.attest(ctx, contact, tesserasOf(part))
 		if ctx.Err() != nil {
 			return true, ctx.Err() // nobody is silent because we stopped listening
 		}
@@ -169,6 +169,12 @@ func (s *Service) ask(ctx context.Context, v *visit) (answered bool, err error) 
 		rest = rest[covered:]
 	}
 	return true, nil
+}
+
+func (s *Service) attest(ctx context.Context, holder identity.Contact, tesseras []sdk.TesseraID) (sdk.OwnerKey, []wire.Holding, int, error) {
+	ctx, cancel := context.WithTimeout(ctx, attestPatience)
+	defer cancel()
+	return s.Network.Attest(ctx, holder, tesseras)
 }
 
 // statements turns an answer into one statement for each tessera asked. A fragment whose stored
@@ -190,11 +196,15 @@ func statements(asked []*patient, held []wire.Holding) []holders.Statement {
 	return out
 }
 
-// late pings a holder that did not attest.
+// late tells a holder that is gone from one that is only late: it pings it, unless nobody answered at
+// its address at all.
 func (s *Service) late(ctx context.Context, contact identity.Contact, key sdk.NodeKey, rest []*patient, cause error) (answered bool, err error) {
-	ping, cancel := context.WithTimeout(ctx, pingPatience)
-	defer cancel()
-	err = s.Network.Ping(ping, contact)
+	err = cause
+	if !errors.Is(cause, quicnet.ErrUnreachable) {
+		ping, cancel := context.WithTimeout(ctx, pingPatience)
+		defer cancel()
+		err = s.Network.Ping(ping, contact)
+	}
 	if ctx.Err() != nil {
 		return true, ctx.Err()
 	}
@@ -224,6 +234,7 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 		Missing:           uint32(countMissing(p.report.Missing)),
 		Own:               p.row.Owner == s.Owner,
 		CostBytes:         uint64(p.row.ShardSize) * uint64(p.row.Data+countMissing(p.report.Missing)),
+		PeersShort:        uint32(max(s.config.Replicas-p.report.Peers, 0)),
 		Recoverable:       p.report.Status != health.Unrecoverable || p.row.Own,
 	}
 	now := s.Now()
@@ -231,6 +242,7 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 		if h.SilentSince.IsZero() {
 			continue
 		}
+		v.SuspectPeers++
 		for _, f := range h.Fragments {
 			if slices.ContainsFunc(p.report.Missing, func(m health.Missing) bool { return m.Index == f.Index }) {
 				v.Suspect++
@@ -241,25 +253,4 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 	}
 	v.Suspect = min(v.Suspect, v.Missing)
 	return v
-}
-
-// sortByMargin puts the thinnest first, both lists alike.
-func sortByMargin(patients []*patient, views []*sdk.TesseraHealth) {
-	at := make([]int, len(patients))
-	for i := range at {
-		at[i] = i
-	}
-	slices.SortStableFunc(at, func(a, b int) int {
-		x, y := views[a], views[b]
-		return cmp.Or(
-			cmp.Compare(x.SurvivesPeers, y.SurvivesPeers),
-			cmp.Compare(x.SurvivesSubnets, y.SurvivesSubnets),
-			cmp.Compare(x.SurvivesOperators, y.SurvivesOperators),
-			bytes.Compare(x.Tessera, y.Tessera),
-		)
-	})
-	p, v := slices.Clone(patients), slices.Clone(views)
-	for i, j := range at {
-		patients[i], views[i] = p[j], v[j]
-	}
 }

@@ -6,11 +6,12 @@
 package repair
 
 import (
+	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
@@ -18,6 +19,7 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/scatter"
 	"github.com/tesseras/tesseras/host/vfs"
 	"github.com/tesseras/tesseras/host/wire"
@@ -53,7 +55,7 @@ type Collected interface {
 
 // Policy answers what to repair, in which order and when; the answer keeps the host's rules.
 type Policy interface {
-	Repair(ctx context.Context, request *sdk.RepairRequest) (*sdk.RepairResponse, error)
+	Repair(ctx context.Context, request *sdk.RepairRequest) (*policy.RepairPlan, error)
 }
 
 // Distributor finds holders for fragments.
@@ -80,8 +82,10 @@ type Deps struct {
 
 // Config is what the operator chose.
 type Config struct {
-	Interval time.Duration // between two rounds, by which the policy measures its patience
-	MinFree  uint64        // bytes that stay free on the disk
+	Interval         time.Duration // between two rounds, by which the policy measures its patience
+	Replicas         int           // least number of distinct peers of a tessera
+	MinFree          uint64        // bytes that stay free on the disk
+	DeficitAllowance uint64        // by which an owner may owe us
 }
 
 // Service repairs.
@@ -99,8 +103,14 @@ type Summary struct {
 	Healthy       int
 	Repaired      int // tesseras that got fragments back
 	Rebuilt       int // fragments (copies) with a new holder
-	Failed        int // tesseras that could not be helped this time
+	Failed        []Failure
 	CorruptHealed int
+}
+
+// Failure is a tessera that could not be helped this time, and why.
+type Failure struct {
+	Tessera sdk.TesseraID
+	Err     error
 }
 
 // Planned is one tessera that is not at its target, and what would be done.
@@ -115,7 +125,10 @@ type Planned struct {
 // Step is one round: check everything, then repair what the policy orders. It may be stopped at any
 // moment and begun again; every fragment that found a holder stays found.
 func (s *Service) Step(ctx context.Context) error {
-	_, err := s.Run(ctx, nil)
+	summary, err := s.Run(ctx, nil)
+	for _, f := range summary.Failed {
+		s.Log.Warn("a tessera could not be repaired now", "tessera", f.Tessera.Short(), "err", f.Err)
+	}
 	return err
 }
 
@@ -136,7 +149,6 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 	if err != nil {
 		return summary, err
 	}
-	var errs []error
 	for _, o := range plan {
 		if ctx.Err() != nil {
 			return summary, ctx.Err()
@@ -150,11 +162,10 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 			summary.Repaired++
 		}
 		if err != nil {
-			summary.Failed++
-			errs = append(errs, fmt.Errorf("repair %s: %w", o.Tessera.Short(), err))
+			summary.Failed = append(summary.Failed, Failure{o.Tessera, err})
 		}
 	}
-	return summary, errors.Join(errs...)
+	return summary, nil
 }
 
 // Plan checks everything and tells what a round would do now.
@@ -179,20 +190,19 @@ func (s *Service) order(ctx context.Context, cases []*patient, weather *sdk.Weat
 	now := s.Now()
 	request := &sdk.RepairRequest{
 		Weather: weather, IntervalMs: uint64(s.config.Interval.Milliseconds()),
-		NowUnixMs: now.UnixMilli(), Seed: uint64(now.UnixNano()),
+		NowUnixMs: now.UnixMilli(), Seed: uint64(now.UnixNano()), DeficitAllowance: s.config.DeficitAllowance,
 	}
-	var asked []*patient
+	asked := map[sdk.TesseraID]*patient{}
 	for _, c := range cases {
 		if c.report.Status == health.Healthy {
 			continue
 		}
-		asked = append(asked, c)
+		asked[c.row.Tessera] = c
 		request.Tesseras = append(request.Tesseras, s.view(c))
 	}
 	if len(asked) == 0 {
 		return nil, nil
 	}
-	sortByMargin(asked, request.Tesseras)
 	answer, err := s.Policy.Repair(ctx, request)
 	if err != nil {
 		return nil, err
@@ -207,25 +217,26 @@ type order struct {
 }
 
 // match puts the policy's orders first, in its order, and after them what it lets wait.
-func match(asked []*patient, answer *sdk.RepairResponse) []order {
+func match(asked map[sdk.TesseraID]*patient, answer *policy.RepairPlan) []order {
 	var out []order
-	ordered := map[uint32]bool{}
 	for _, o := range answer.Orders {
 		p := asked[o.Tessera]
-		ordered[o.Tessera] = true
+		delete(asked, o.Tessera)
 		rebuild := countMissing(p.report.Missing)
 		if o.Rebuild > 0 {
-			rebuild = min(rebuild, int(o.Rebuild))
+			rebuild = min(rebuild, o.Rebuild)
 		}
-		out = append(out, order{Planned{
-			Tessera: p.row.Tessera, Report: p.report, Rebuild: rebuild,
-			Wait: time.Duration(o.WaitMs) * time.Millisecond, Reason: o.Reason,
-		}, p})
+		out = append(out, order{Planned{o.Tessera, p.report, rebuild, o.Wait, o.Reason}, p})
 	}
-	for i, p := range asked {
-		if !ordered[uint32(i)] {
-			out = append(out, order{Planned{Tessera: p.row.Tessera, Report: p.report, Reason: answer.Reason}, p})
+	for _, skipped := range answer.Skipped {
+		if p := asked[skipped.Tessera]; p != nil {
+			delete(asked, skipped.Tessera)
+			out = append(out, order{Planned{skipped.Tessera, p.report, 0, 0, skipped.Reason}, p})
 		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(asked), func(a, b sdk.TesseraID) int { return bytes.Compare(a[:], b[:]) }) {
+		p := asked[id]
+		out = append(out, order{Planned{id, p.report, 0, 0, answer.Reason}, p})
 	}
 	return out
 }

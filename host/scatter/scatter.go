@@ -1,8 +1,8 @@
 // Package scatter answers: which peers get these fragments, and did they take them?
 //
-// It asks the placement policy, pushes with bounded concurrency, and asks again for what was refused
-// or failed, with the peers that failed left out and those that took something counted. So every
-// fragment that goes to a second choice has passed the policy and the host's rules once more. What
+// It asks the placement policy and pushes with bounded concurrency. What is refused or fails goes to
+// the policy's alternates, the host's rules checked again each time; when those are used up the policy
+// is asked anew, with the peers that failed left out and those that took something counted. What
 // cannot be placed is reported, never forgotten.
 package scatter
 
@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,12 +20,13 @@ import (
 
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/sdk"
 )
 
 // Placer answers where fragments shall go; the answer keeps the host's rules.
 type Placer interface {
-	Place(ctx context.Context, request *sdk.PlaceRequest) (*sdk.PlaceResponse, error)
+	Place(ctx context.Context, request *sdk.PlaceRequest) (*policy.Placement, error)
 }
 
 // Candidate is a peer that could take fragments, and what the policy is told about it.
@@ -91,7 +93,6 @@ func Run(ctx context.Context, placer Placer, concurrent int, job Job) (Result, e
 		holdings:   cloneHoldings(job.Holdings),
 		failed:     map[identity.Contact]bool{},
 	}
-	slices.SortFunc(r.Candidates, func(a, b Candidate) int { return bytes.Compare(a.View.Id, b.View.Id) })
 	err := r.rounds(ctx)
 	r.result.Left = r.left
 	return r.result, err
@@ -117,17 +118,19 @@ func (r *run) rounds(ctx context.Context) error {
 			r.result.Reason = cmp.Or(r.result.Reason, "no peer is left that could take it")
 			return nil
 		}
-		answer, err := r.placer.Place(ctx, r.request(candidates))
+		placement, err := r.placer.Place(ctx, r.request(candidates))
+		var deferred *policy.DeferredError
+		if errors.As(err, &deferred) {
+			r.result.Reason = deferred.Reason
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		r.result.Yielded = r.result.Yielded || answer.SubnetCapYielded
-		r.result.Reason = answer.Reason
-		if len(answer.Assignments) == 0 {
-			return nil
-		}
+		r.result.Yielded = r.result.Yielded || placement.SubnetCapYielded
+		r.result.Reason = placement.Reason
 		failures := len(r.result.Failures)
-		r.push(ctx, candidates, answer.Assignments)
+		r.push(ctx, placement)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -160,32 +163,46 @@ func (r *run) request(candidates []Candidate) *sdk.PlaceRequest {
 	return q
 }
 
-// push carries out the assignments; a peer that fails once gets nothing more in this job.
-func (r *run) push(ctx context.Context, candidates []Candidate, assignments []*sdk.Assignment) {
+// push carries out a placement.
+func (r *run) push(ctx context.Context, placement *policy.Placement) {
+	byID := map[sdk.NodeID]Candidate{}
+	for _, c := range r.Candidates {
+		byID[sdk.NodeID(c.View.Id)] = c
+	}
 	var g errgroup.Group
 	g.SetLimit(r.concurrent)
-	for _, a := range assignments {
-		to, index := candidates[a.Candidate], int(a.Fragment)
+	for _, a := range placement.Assignments {
 		g.Go(func() error {
-			r.mu.Lock()
-			skip := r.failed[to.Peer] || ctx.Err() != nil
-			r.mu.Unlock()
-			if skip {
-				return nil
+			for to, more := a.Peer, true; more && ctx.Err() == nil; to, more = placement.Next(a.Fragment, to) {
+				if r.give(ctx, byID[to], int(a.Fragment)) {
+					return nil
+				}
 			}
-			err := r.Send(ctx, to.Peer, index)
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if err != nil {
-				r.failed[to.Peer] = true
-				r.result.Failures = append(r.result.Failures, Failure{index, to.Peer, err})
-				return nil
-			}
-			r.took(to, index)
 			return nil
 		})
 	}
 	_ = g.Wait() // failures are in the result
+}
+
+// give pushes one fragment to one peer and tells whether it took it. A peer that failed once gets
+// nothing more in this job.
+func (r *run) give(ctx context.Context, to Candidate, index int) bool {
+	r.mu.Lock()
+	skip := r.failed[to.Peer]
+	r.mu.Unlock()
+	if skip {
+		return false
+	}
+	err := r.Send(ctx, to.Peer, index)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.failed[to.Peer] = true
+		r.result.Failures = append(r.result.Failures, Failure{index, to.Peer, err})
+		return false
+	}
+	r.took(to, index)
+	return true
 }
 
 // took is called with mu held.

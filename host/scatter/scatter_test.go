@@ -9,31 +9,28 @@ import (
 
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/scatter"
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// dealer deals the pieces round the candidates that do not hold them yet, and keeps its requests.
-type dealer struct{ asked []*sdk.PlaceRequest }
-
-func (d *dealer) Place(_ context.Context, q *sdk.PlaceRequest) (*sdk.PlaceResponse, error) {
-	d.asked = append(d.asked, q)
-	answer := &sdk.PlaceResponse{Status: sdk.Status_OK, Reason: "dealt"}
-	next := 0
-	for _, p := range q.Pieces {
-		for range min(int(p.Copies), len(q.Candidates)) {
-			answer.Assignments = append(answer.Assignments, &sdk.Assignment{Fragment: p.Index, Candidate: uint32(next % len(q.Candidates))})
-			next++
-		}
-	}
-	return answer, nil
+// run does a job of a 16+8 tessera with the real engine and the default policy.
+func run(ctx context.Context, t *testing.T, concurrent int, missing []health.Missing, peers []scatter.Candidate, send func(context.Context, identity.Contact, int) error) (scatter.Result, error) {
+	t.Helper()
+	engine := policy.New(policy.Deps{}, policy.Config{})
+	t.Cleanup(func() { _ = engine.Close() })
+	return scatter.Run(ctx, engine, concurrent, scatter.Job{
+		Tessera: sdk.TesseraID{1}, Tier: sdk.FragmentationTier_MEDIUM, Data: 16, Parity: 8, ShardSize: 1000,
+		Intent: sdk.Intent_NEW, Caps: &sdk.Caps{Replicas: 7},
+		Missing: missing, Candidates: peers, Send: send,
+	})
 }
 
 func candidates(n byte) (list []scatter.Candidate) {
-	for i := n; i > 0; i-- { // not in order of their ids
+	for i := n; i > 0; i-- { // not in the order of their ids
 		c := identity.Contact{Key: sdk.NodeKey{i}}
 		id := c.ID()
-		list = append(list, scatter.Candidate{Peer: c, View: &sdk.Candidate{Id: id[:]}})
+		list = append(list, scatter.Candidate{Peer: c, View: &sdk.Candidate{Id: id[:], Subnet: []byte{10, 0, i}}})
 	}
 	return list
 }
@@ -49,16 +46,13 @@ func TestEveryFragmentFindsAHolder(t *testing.T) {
 	var mu sync.Mutex
 	sent := map[int]identity.Contact{}
 	var active, most atomic.Int32
-	result, err := scatter.Run(t.Context(), &dealer{}, 3, scatter.Job{
-		Missing: missing(24), Candidates: candidates(8),
-		Send: func(_ context.Context, to identity.Contact, index int) error {
-			most.Store(max(most.Load(), active.Add(1)))
-			defer active.Add(-1)
-			mu.Lock()
-			defer mu.Unlock()
-			sent[index] = to
-			return nil
-		},
+	result, err := run(t.Context(), t, 3, missing(24), candidates(8), func(_ context.Context, to identity.Contact, index int) error {
+		most.Store(max(most.Load(), active.Add(1)))
+		defer active.Add(-1)
+		mu.Lock()
+		defer mu.Unlock()
+		sent[index] = to
+		return nil
 	})
 	if err != nil || len(result.Placed) != 24 || len(result.Left) != 0 || len(sent) != 24 {
 		t.Fatalf("%+v, %v", result, err)
@@ -66,49 +60,72 @@ func TestEveryFragmentFindsAHolder(t *testing.T) {
 	if most.Load() > 3 {
 		t.Errorf("%d pushes at a time, want at most 3", most.Load())
 	}
+	load := map[identity.Contact]int{}
+	for _, to := range sent {
+		load[to]++
+	}
+	for to, n := range load {
+		if n != 3 {
+			t.Errorf("%s got %d fragments of 24 over 8 peers", to, n)
+		}
+	}
 }
 
 func TestWhatIsRefusedGoesToAnother(t *testing.T) {
 	full := errors.New("full")
 	bad := identity.Contact{Key: sdk.NodeKey{2}}
 	var refused atomic.Int32
-	d := &dealer{}
-	result, err := scatter.Run(t.Context(), d, 1, scatter.Job{
-		Missing: missing(9), Candidates: candidates(3),
-		Send: func(_ context.Context, to identity.Contact, _ int) error {
-			if to == bad {
-				refused.Add(1)
-				return full
-			}
-			return nil
-		},
+	result, err := run(t.Context(), t, 1, missing(24), candidates(12), func(_ context.Context, to identity.Contact, _ int) error {
+		if to == bad {
+			refused.Add(1)
+			return full
+		}
+		return nil
 	})
-	if err != nil || len(result.Placed) != 9 || len(result.Left) != 0 {
+	if err != nil || len(result.Placed) != 24 || len(result.Left) != 0 {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	if refused.Load() != 1 || len(result.Failures) != 1 || !errors.Is(result.Failures[0], full) {
 		t.Errorf("asked the full peer %d times, failures %v", refused.Load(), result.Failures)
 	}
-	second := d.asked[1]
-	if len(second.Candidates) != 2 || len(second.Holdings) != 2 {
-		t.Errorf("the second question names %d candidates and %d holders, want 2 and 2", len(second.Candidates), len(second.Holdings))
+	for _, p := range result.Placed {
+		if p.Peer == bad {
+			t.Error("a fragment is said to be at the peer that refused it")
+		}
+	}
+}
+
+func TestWhenHalfThePeersFailTheOthersTakeAll(t *testing.T) {
+	result, err := run(t.Context(), t, 4, missing(24), candidates(20), func(_ context.Context, to identity.Contact, _ int) error {
+		if to.Key[0]%2 == 0 {
+			return errors.New("no")
+		}
+		return nil
+	})
+	if err != nil || len(result.Placed) != 24 || len(result.Left) != 0 || len(result.Failures) > 10 {
+		t.Errorf("placed %d, left %d, %d failures of ten peers that refuse, %v", len(result.Placed), len(result.Left), len(result.Failures), err)
 	}
 }
 
 func TestWhatNobodyTakesIsReported(t *testing.T) {
-	result, err := scatter.Run(t.Context(), &dealer{}, 4, scatter.Job{
-		Missing: missing(5), Candidates: candidates(3),
-		Send: func(context.Context, identity.Contact, int) error { return errors.New("no") },
+	result, err := run(t.Context(), t, 4, missing(5), candidates(3), func(context.Context, identity.Contact, int) error {
+		return errors.New("no")
 	})
 	if err != nil || len(result.Placed) != 0 || len(result.Left) != 5 || len(result.Failures) != 3 || result.Reason == "" {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
 
+func TestNoPeersAtAll(t *testing.T) {
+	result, err := run(t.Context(), t, 4, missing(5), nil, nil)
+	if err != nil || len(result.Left) != 5 || result.Reason == "" {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
 func TestCopiesAreCountedDown(t *testing.T) {
-	result, err := scatter.Run(t.Context(), &dealer{}, 4, scatter.Job{
-		Missing: []health.Missing{{Index: 0, Copies: 7}}, Candidates: candidates(5),
-		Send: func(context.Context, identity.Contact, int) error { return nil },
+	result, err := run(t.Context(), t, 4, []health.Missing{{Index: 0, Copies: 7}}, candidates(5), func(context.Context, identity.Contact, int) error {
+		return nil
 	})
 	if err != nil || len(result.Placed) != 5 || len(result.Left) != 1 || result.Left[0].Copies != 2 {
 		t.Errorf("%+v, %v", result, err)
@@ -118,14 +135,11 @@ func TestCopiesAreCountedDown(t *testing.T) {
 func TestACancelledJobStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var sent atomic.Int32
-	_, err := scatter.Run(ctx, &dealer{}, 1, scatter.Job{
-		Missing: missing(100), Candidates: candidates(4),
-		Send: func(ctx context.Context, _ identity.Contact, _ int) error {
-			if sent.Add(1) == 3 {
-				cancel()
-			}
-			return ctx.Err()
-		},
+	_, err := run(ctx, t, 1, missing(24), candidates(4), func(ctx context.Context, _ identity.Contact, _ int) error {
+		if sent.Add(1) == 3 {
+			cancel()
+		}
+		return ctx.Err()
 	})
 	if !errors.Is(err, context.Canceled) || sent.Load() > 4 {
 		t.Errorf("%v after %d pushes", err, sent.Load())

@@ -1,0 +1,198 @@
+package cas
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/vfs"
+)
+
+func randomBytes(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	var key [32]byte
+	key[0], key[1], key[2] = byte(seed), byte(seed>>8), byte(seed>>16)
+	_, _ = rand.NewChaCha8(key).Read(b)
+	return b
+}
+
+// vary makes the content of round i differ from all others.
+func vary(b []byte, i int) []byte {
+	copy(b, fmt.Sprintf("%016d", i))
+	return b
+}
+
+// plainPut is what a durable put cannot do without: write, sync, rename, sync of the folder.
+func plainPut(b *testing.B, dir string, name int, content []byte) {
+	temp := filepath.Join(dir, "tmp")
+	f, err := os.Create(temp)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(content); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Rename(temp, filepath.Join(dir, fmt.Sprint(name))); err != nil {
+		b.Fatal(err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func benchStore(b *testing.B) *Store {
+	dir, err := vfs.OpenDir(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { dir.Close() })
+	s, err := New(dir, Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// report gives the speed of ours in GB/s and the ratio to the bound's.
+func report(b *testing.B, size int, ours, bound time.Duration) {
+	gb := float64(size) * float64(b.N) / 1e9
+	b.ReportMetric(gb/ours.Seconds(), "GB/s")
+	b.ReportMetric(gb/bound.Seconds(), "bound-GB/s")
+	b.ReportMetric(bound.Seconds()/ours.Seconds(), "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkDurablePut compares with plain write, fsync, rename and fsync of the folder, put by put.
+func BenchmarkDurablePut(b *testing.B) {
+	for _, size := range []int{1 << 20, 8 << 20} {
+		b.Run(fmt.Sprintf("%dMiB", size>>20), func(b *testing.B) {
+			s, plain, content := benchStore(b), b.TempDir(), randomBytes(1, size)
+			var ours, bound time.Duration
+			for i := range b.N {
+				vary(content, i)
+				start := time.Now()
+				o, err := s.Stage(context.Background(), bytes.NewReader(content), nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				ours += time.Since(start)
+				s.Unpin(o.Hash)
+				start = time.Now()
+				plainPut(b, plain, i, content)
+				bound += time.Since(start)
+			}
+			report(b, size, ours, bound)
+		})
+	}
+}
+
+// hashStream is plain BLAKE3 in writes of 1 MiB, the best known size.
+func hashStream(content []byte) digest.Hash {
+	h := digest.New()
+	for p := range slicesOf(content, 1<<20) {
+		h.Write(p)
+	}
+	return h.Sum()
+}
+
+func slicesOf(b []byte, n int) func(func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for len(b) > 0 {
+			m := min(n, len(b))
+			if !yield(b[:m]) {
+				return
+			}
+			b = b[m:]
+		}
+	}
+}
+
+func BenchmarkVerifiedRead(b *testing.B) {
+	const size = 64 << 20
+	s, content := benchStore(b), randomBytes(2, size)
+	o, err := s.Stage(context.Background(), bytes.NewReader(content), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ours, bound time.Duration
+	for range b.N {
+		start := time.Now()
+		r, err := s.Open(o.Hash, o.Size)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			b.Fatal(err)
+		}
+		ours += time.Since(start)
+		r.Close()
+		start = time.Now()
+		hashStream(content)
+		bound += time.Since(start)
+	}
+	report(b, size, ours, bound)
+}
+
+// BenchmarkDuplicatePut compares with plain BLAKE3 of the same bytes.
+func BenchmarkDuplicatePut(b *testing.B) {
+	const size = 64 << 20
+	s, content := benchStore(b), randomBytes(3, size)
+	o, err := s.Stage(context.Background(), bytes.NewReader(content), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, known := range map[string]*digest.Hash{"known": &o.Hash, "unknown": nil} {
+		b.Run(name, func(b *testing.B) {
+			var ours, bound time.Duration
+			for range b.N {
+				start := time.Now()
+				if o, err := s.Stage(context.Background(), bytes.NewReader(content), known); err != nil || !o.Duplicate {
+					b.Fatal(o, err)
+				}
+				ours += time.Since(start)
+				start = time.Now()
+				hashStream(content)
+				bound += time.Since(start)
+			}
+			report(b, size, ours, bound)
+		})
+	}
+}
+
+// BenchmarkBatch is small files made durable together.
+func BenchmarkBatch(b *testing.B) {
+	const files, size = 10000, 4 << 10
+	content := randomBytes(4, size)
+	for i := range b.N {
+		s := benchStore(b)
+		b.ResetTimer()
+		start := time.Now()
+		batch := s.Batch()
+		for j := range files {
+			if _, err := batch.Stage(context.Background(), bytes.NewReader(vary(content, i*files+j))); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := batch.Sync(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(files/time.Since(start).Seconds(), "files/s")
+		batch.Close()
+	}
+}

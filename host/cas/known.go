@@ -1,0 +1,135 @@
+package cas
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/vfs"
+)
+
+// stageKnown knows the name before the content: it compares with the file of that name and writes
+// only from where that differs.
+func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash) (o Object, err error) {
+	s.pin(h)
+	defer s.unpinOn(&err, h)
+	existing, size, err := s.openExisting(h)
+	if err != nil {
+		return Object{}, err
+	}
+	if existing == nil {
+		return s.stageNew(ctx, r, h)
+	}
+	defer existing.Close()
+	in, same, err := s.follow(ctx, r, existing, size)
+	if err != nil {
+		return Object{}, err
+	}
+	return s.settleKnown(in, same, existing, h)
+}
+
+func (s *Store) stageNew(ctx context.Context, r io.Reader, h digest.Hash) (Object, error) {
+	in, err := s.receive(ctx, r, digest.New())
+	if err != nil {
+		return Object{}, err
+	}
+	return s.finishNew(in, h)
+}
+
+func (s *Store) finishNew(in *incoming, h digest.Hash) (Object, error) {
+	if got := in.hash.Sum(); got != h {
+		return Object{}, errors.Join(notAsKnown(got, h), in.discard())
+	}
+	return Object{Hash: h, Size: in.size}, s.commit(in, h)
+}
+
+func notAsKnown(got, want digest.Hash) error {
+	return fmt.Errorf("%w: got %s instead of %s", digest.ErrMismatch, got.Short(), want.Short())
+}
+
+// settleKnown ends stageKnown: in is a new file when the existing one was wrong, otherwise nil.
+func (s *Store) settleKnown(in *incoming, same *comparison, existing vfs.File, h digest.Hash) (Object, error) {
+	if in != nil {
+		return s.finishNew(in, h)
+	}
+	if got := same.hash.Sum(); got != h {
+		return Object{}, notAsKnown(got, h)
+	}
+	return Object{Hash: h, Size: same.size, Duplicate: true}, s.secure(existing, h)
+}
+
+// comparison is how much of a stream was equal to the existing file, and its hash.
+type comparison struct {
+	size int64
+	hash *digest.Hasher
+}
+
+// follow reads r beside the existing file of some size. Where they part it starts a new file with
+// what was equal and gives that; where they do not, the comparison of the whole.
+func (s *Store) follow(ctx context.Context, r io.Reader, existing vfs.File, size int64) (*incoming, *comparison, error) {
+	c := &comparison{hash: digest.New()}
+	got, want := s.room(), s.room()
+	defer func() { s.leave(got); s.leave(want) }()
+	for {
+		n, end, err := fill(ctx, r, got)
+		if err != nil {
+			return nil, nil, err
+		}
+		hashed := hashAside(c.hash, got[:n])
+		m, readErr := io.ReadFull(existing, want[:n])
+		same := m == n && bytes.Equal(got[:n], want[:n])
+		<-hashed
+		if readErr != nil && readErr != io.EOF && readErr != io.ErrUnexpectedEOF {
+			same = false // a file that cannot be read is as wrong as one that differs
+		}
+		if !same || end && c.size+int64(n) != size {
+			in, err := s.part(ctx, c.size, got[:n], end, r, existing)
+			return in, nil, err
+		}
+		c.size += int64(n)
+		if end {
+			return nil, c, nil
+		}
+	}
+}
+
+// part starts a new file: the equal beginning from the existing one, the chunk that was not equal,
+// and the rest of r. All of it is hashed again as it is written, because the existing file is not
+// trusted to read the same twice.
+func (s *Store) part(ctx context.Context, equal int64, differs []byte, end bool, r io.Reader, existing vfs.File) (*incoming, error) {
+	in, err := s.newIncoming(digest.New())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.pump(ctx, in, io.NewSectionReader(existing, 0, equal)); err != nil {
+		return nil, errors.Join(err, in.discard())
+	}
+	rest := io.Reader(bytes.NewReader(differs))
+	if !end {
+		rest = io.MultiReader(rest, r)
+	}
+	if err := s.pump(ctx, in, rest); err != nil {
+		return nil, errors.Join(err, in.discard())
+	}
+	return in, nil
+}
+
+// equal compares two files of the same size. A file that cannot be read is not equal.
+func (s *Store) equal(existing vfs.File, other io.ReaderAt, size int64) (bool, error) {
+	a, b := s.room(), s.room()
+	defer func() { s.leave(a); s.leave(b) }()
+	for off := int64(0); off < size; {
+		n := int(min(size-off, chunk))
+		if _, err := other.ReadAt(b[:n], off); err != nil && err != io.EOF {
+			return false, err
+		}
+		if _, err := existing.ReadAt(a[:n], off); err != nil && err != io.EOF || !bytes.Equal(a[:n], b[:n]) {
+			return false, nil
+		}
+		off += int64(n)
+	}
+	return true, nil
+}

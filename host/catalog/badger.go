@@ -1,0 +1,131 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// The sizes of an index, not of a store of bytes: no row comes near the value threshold, so the
+// value log stays empty, and one transaction holds some ten thousand rows.
+const (
+	memTableSize     = 8 << 20
+	memTables        = 2
+	valueLogFileSize = 16 << 20
+	blockCache       = 8 << 20
+)
+
+// disk is the kv in a Badger database.
+type disk struct{ db *badger.DB }
+
+var _ kv = (*disk)(nil)
+
+// openDisk is the only place that opens Badger. Conflict detection is off because the catalog has one
+// writer at a time. Tables are not compressed: keys and values are hashes for the most part.
+func openDisk(dir string, indexCache int64, log *slog.Logger) (*disk, error) {
+	opt := badger.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithMemTableSize(memTableSize).
+		WithNumMemtables(memTables).
+		WithValueLogFileSize(valueLogFileSize).
+		WithBlockCacheSize(blockCache).
+		WithIndexCacheSize(indexCache).
+		WithNumCompactors(2).
+		WithCompression(options.None).
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false).
+		WithLogger(badgerLog{log})
+	if err := verifyTables(dir, opt); err != nil {
+		return nil, orDamaged(err)
+	}
+	db, err := badger.Open(opt)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return &disk{db}, nil
+}
+
+// orDamaged calls everything damage but what the operating system refused us. A file that is missing is
+// damage.
+func orDamaged(err error) error {
+	if errors.As(err, new(*fs.PathError)) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+func (d *disk) snapshot() snapshot { return diskSnapshot{d.db.NewTransaction(false)} }
+
+func (d *disk) apply(changes []change) error {
+	txn := d.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, c := range changes {
+		if err := stageChange(txn, c); err != nil {
+			return err
+		}
+	}
+	return txn.Commit()
+}
+
+func stageChange(txn *badger.Txn, c change) error {
+	var err error
+	if c.del {
+		err = txn.Delete(c.key)
+	} else {
+		err = txn.Set(c.key, c.value)
+	}
+	if errors.Is(err, badger.ErrTxnTooBig) {
+		return ErrTooBig
+	}
+	return err
+}
+
+func (d *disk) close() error { return d.db.Close() }
+
+type diskSnapshot struct{ txn *badger.Txn }
+
+func (s diskSnapshot) get(key []byte) ([]byte, error) {
+	item, err := s.txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+func (s diskSnapshot) page(prefix, from []byte, limit int) ([]row, error) {
+	it := s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: limit})
+	defer it.Close()
+	var out []row
+	for it.Seek(start(prefix, from)); it.Valid() && len(out) < limit; it.Next() {
+		item := it.Item()
+		value, err := item.ValueCopy(nil)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, row{item.KeyCopy(nil), value})
+	}
+	return out, nil
+}
+
+func (s diskSnapshot) release() { s.txn.Discard() }
+
+// badgerLog hands Badger's lines on; what it calls information is debugging to us.
+type badgerLog struct{ log *slog.Logger }
+
+var _ badger.Logger = badgerLog{}
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error(line(f, a), "part", "badger") }
+func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn(line(f, a), "part", "badger") }
+func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug(line(f, a), "part", "badger") }
+func (l badgerLog) Debugf(f string, a ...any)   { l.log.Debug(line(f, a), "part", "badger") }
+
+func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }

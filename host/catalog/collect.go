@@ -1,0 +1,96 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tesseras/tesseras/host/digest"
+)
+
+// Remover removes the files of objects, but for those that are in use or, asked under its lock, still
+// needed, and gives those that are gone.
+type Remover interface {
+	RemoveAll(hashes []digest.Hash, stillNeeded func(digest.Hash) (bool, error)) (gone []digest.Hash, err error)
+}
+
+// collectStep is how many objects are removed between two transactions.
+const collectStep = 1024
+
+// Needed is Tx.Needed in a View of its own.
+func (c *Catalog) Needed(h digest.Hash) (needed bool, err error) {
+	err = c.View(func(tx *Tx) error {
+		needed, err = tx.Needed(h)
+		return err
+	})
+	return needed, err
+}
+
+// Collect removes the files of all released objects, and then their rows. It is what follows the
+// transaction that dropped references. One that is in use at the moment stays released until the
+// next Collect. After an error or a crash another Collect goes on where this one ended.
+func (c *Catalog) Collect(ctx context.Context, store Remover) (removed int, err error) {
+	for from := (digest.Hash{}); ; {
+		if err := ctx.Err(); err != nil {
+			return removed, err
+		}
+		part, err := c.released(from)
+		if err == nil {
+			var n int
+			n, err = c.collect(store, part)
+			removed += n
+		}
+		if err != nil {
+			return removed, fmt.Errorf("collect released objects: %w", err)
+		}
+		if len(part) < collectStep {
+			return removed, nil
+		}
+		from = part[len(part)-1]
+	}
+}
+
+// released lists up to collectStep released objects at or after a hash.
+func (c *Catalog) released(from digest.Hash) (part []digest.Hash, err error) {
+	err = c.View(func(tx *Tx) error {
+		for h, err := range tx.Released(from) {
+			if err != nil {
+				return err
+			}
+			if part = append(part, h); len(part) == collectStep {
+				return nil
+			}
+		}
+		return nil
+	})
+	return part, err
+}
+
+func (c *Catalog) collect(store Remover, released []digest.Hash) (removed int, err error) {
+	if len(released) == 0 {
+		return 0, nil
+	}
+	gone, err := store.RemoveAll(released, c.Needed)
+	if err != nil {
+		return 0, err
+	}
+	isGone := make(map[digest.Hash]bool, len(gone))
+	for _, h := range gone {
+		isGone[h] = true
+	}
+	return len(gone), ReclaimEach(c, released, func(tx *Tx, h digest.Hash) error {
+		if isGone[h] {
+			_, err := tx.DropObject(h)
+			return err
+		}
+		return tx.settleReleased(h)
+	})
+}
+
+// settleReleased takes the mark from a released object that is needed again.
+func (tx *Tx) settleReleased(h digest.Hash) error {
+	needed, err := tx.Needed(h)
+	if err != nil || !needed {
+		return err
+	}
+	return tx.del(hashKey(kindReleased, h))
+}

@@ -1,0 +1,104 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Holder is a node that holds fragments of a tessera, as this node knows it.
+type Holder struct {
+	Tessera   sdk.TesseraID
+	Key       sdk.NodeKey
+	Nonce     uint64 // of its proof of work
+	Addr      string // host:port where it was last reached
+	Owner     sdk.OwnerKey
+	Fragments []HeldFragment // by ascending index
+	// LastSeen is when it last answered anything; SilentSince, when set, the first of the calls since
+	// then that it did not answer; Failed, when set, when it last failed a proof.
+	LastSeen, SilentSince, Failed time.Time
+	Flaps                         int // how often it came back after a silence
+}
+
+// HeldFragment is one fragment at a holder: when it was acknowledged, and last proven if ever.
+type HeldFragment struct {
+	Index         int
+	Acked, Proven time.Time
+}
+
+// maxHeld bounds the fragments of one row: no plan has more.
+const maxHeld = 255
+
+func holderKey(t sdk.TesseraID, node sdk.NodeKey) enc { return tesseraKey(kindHolder, t).raw(node[:]) }
+
+func heldByKey(node sdk.NodeKey, t sdk.TesseraID) enc { return nodeKey(kindHeldBy, node).raw(t[:]) }
+
+// PutHolder writes the row, replacing the one of the same tessera and node.
+func (tx *Tx) PutHolder(h Holder) error {
+	if len(h.Fragments) > maxHeld {
+		return fmt.Errorf("holder of %d fragments: %w", len(h.Fragments), ErrTooBig)
+	}
+	v := newValue().uint(h.Nonce).text(h.Addr).raw(h.Owner[:]).
+		time(h.LastSeen).time(h.SilentSince).time(h.Failed).uint(uint64(h.Flaps)).uint(uint64(len(h.Fragments)))
+	for _, f := range h.Fragments {
+		v = v.uint(uint64(f.Index)).time(f.Acked).time(f.Proven)
+	}
+	if err := tx.set(holderKey(h.Tessera, h.Key), v); err != nil {
+		return err
+	}
+	return tx.set(heldByKey(h.Key, h.Tessera), newValue())
+}
+
+// Holder gives the row of a tessera and a node, or ErrNotFound.
+func (tx *Tx) Holder(t sdk.TesseraID, node sdk.NodeKey) (Holder, error) {
+	return one(tx, holderKey(t, node), decodeHolder)
+}
+
+// HoldersOf gives the holders of a tessera, in order of their keys.
+func (tx *Tx) HoldersOf(t sdk.TesseraID) iter.Seq2[Holder, error] {
+	return list(tx, tesseraKey(kindHolder, t), nil, decodeHolder)
+}
+
+// Holders gives the holders of all tesseras, in order of tessera and key.
+func (tx *Tx) Holders() iter.Seq2[Holder, error] {
+	return list(tx, []byte{kindHolder}, nil, decodeHolder)
+}
+
+// HeldBy gives the tesseras of which a node holds fragments, in order of their ids.
+func (tx *Tx) HeldBy(node sdk.NodeKey) iter.Seq2[sdk.TesseraID, error] {
+	return list(tx, nodeKey(kindHeldBy, node), nil, decodeHeldBy)
+}
+
+func decodeHeldBy(r row) (sdk.TesseraID, error) {
+	d := openKey("held by", r.key[1:])
+	d.node()
+	t := d.tessera()
+	return t, d.done()
+}
+
+// DropHolder forgets that a node holds fragments of a tessera. One that has no row is no error.
+func (tx *Tx) DropHolder(t sdk.TesseraID, node sdk.NodeKey) error {
+	if err := tx.del(holderKey(t, node)); err != nil {
+		return err
+	}
+	return tx.del(heldByKey(node, t))
+}
+
+func decodeHolder(r row) (h Holder, err error) {
+	k := openKey("holder", r.key[1:])
+	h.Tessera, h.Key = k.tessera(), k.node()
+	v := openValue("holder", r.value)
+	h.Nonce, h.Addr, h.Owner = v.uint(), v.text(), v.owner()
+	h.LastSeen, h.SilentSince, h.Failed, h.Flaps = v.time(), v.time(), v.time(), int(v.uint())
+	n := v.uint()
+	if n > maxHeld {
+		return Holder{}, fmt.Errorf("holder row: %w", ErrDamaged)
+	}
+	for range n {
+		h.Fragments = append(h.Fragments, HeldFragment{int(v.uint()), v.time(), v.time()})
+	}
+	return h, errors.Join(k.done(), v.done())
+}

@@ -1,0 +1,54 @@
+package catalog
+
+import (
+	"errors"
+	"iter"
+
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// PlanRow sums up a plan whose document lies beside the index. Where the two differ the signed
+// document is right.
+type PlanRow struct {
+	Tessera   sdk.TesseraID
+	Owner     sdk.OwnerKey
+	Tier      int
+	Data      int
+	Parity    int
+	Copies    int
+	ShardSize int64 // bytes
+	Own       bool  // of a tessera of mine, not only kept for somebody
+}
+
+// Total is the number of fragments the plan lists.
+func (p PlanRow) Total() int { return p.Data + p.Parity }
+
+// PutPlan writes the row, replacing the one of the same tessera.
+func (tx *Tx) PutPlan(p PlanRow) error {
+	return tx.set(tesseraKey(kindPlan, p.Tessera), newValue().
+		raw(p.Owner[:]).uint(uint64(p.Tier)).uint(uint64(p.Data)).uint(uint64(p.Parity)).
+		uint(uint64(p.Copies)).uint(uint64(p.ShardSize)).flag(p.Own))
+}
+
+// Plan gives the row of a tessera's plan, or ErrNotFound.
+func (tx *Tx) Plan(t sdk.TesseraID) (PlanRow, error) {
+	return one(tx, tesseraKey(kindPlan, t), decodePlan)
+}
+
+// Plans gives all plans, at or after a tessera's id, in order of the ids.
+func (tx *Tx) Plans(from sdk.TesseraID) iter.Seq2[PlanRow, error] {
+	return list(tx, []byte{kindPlan}, tesseraKey(kindPlan, from), decodePlan)
+}
+
+// DropPlan forgets a plan. One that has no row is no error.
+func (tx *Tx) DropPlan(t sdk.TesseraID) error { return tx.del(tesseraKey(kindPlan, t)) }
+
+func decodePlan(r row) (p PlanRow, err error) {
+	k := openKey("plan", r.key[1:])
+	p.Tessera = k.tessera()
+	v := openValue("plan", r.value)
+	p.Owner = v.owner()
+	p.Tier, p.Data, p.Parity, p.Copies = int(v.uint()), int(v.uint()), int(v.uint()), int(v.uint())
+	p.ShardSize, p.Own = int64(v.uint()), v.flag()
+	return p, errors.Join(k.done(), v.done())
+}

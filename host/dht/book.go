@@ -1,0 +1,170 @@
+package dht
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Known is a peer this node has met, and its record.
+type Known struct {
+	Contact   identity.Contact
+	Owner     sdk.OwnerKey
+	FirstSeen time.Time
+	LastSeen  time.Time
+	RoundTrip time.Duration // 0 = not measured
+	FreeBytes uint64        // as it last said
+	Asked     uint64        // times it was asked something by the DHT
+	Answered  uint64        // of those
+	Silent    int           // of the last times in a row, how often it did not answer
+
+	silentAt time.Time // the last time it did not
+}
+
+// ID is the peer's position in the network.
+func (k Known) ID() sdk.NodeID { return k.Contact.ID() }
+
+// UptimePPM is the share of questions it answered, in parts per million; an unasked peer has all.
+func (k Known) UptimePPM() uint32 {
+	if k.Asked == 0 {
+		return 1_000_000
+	}
+	return uint32(k.Answered * 1_000_000 / k.Asked)
+}
+
+// book remembers everyone who was met, also those the table has no place for, up to a limit. It is
+// plain state: no clock, no lock, no network.
+type book struct {
+	limit int
+	peers map[sdk.NodeKey]*Known
+}
+
+func newBook(limit int) *book {
+	return &book{limit: limit, peers: map[sdk.NodeKey]*Known{}}
+}
+
+// met notes a verified connection. A full book forgets who was silent for the longest, but nobody
+// whom keep names.
+func (b *book) met(k Known, keep func(sdk.NodeKey) bool) *Known {
+	old := b.peers[k.Contact.Key]
+	if old == nil {
+		b.makeRoom(keep)
+		old = &Known{FirstSeen: k.LastSeen}
+		b.peers[k.Contact.Key] = old
+	}
+	old.Contact, old.Owner, old.FreeBytes = k.Contact, k.Owner, k.FreeBytes
+	old.LastSeen, old.Silent = k.LastSeen, 0
+	return old
+}
+
+func (b *book) makeRoom(keep func(sdk.NodeKey) bool) {
+	if len(b.peers) < b.limit {
+		return
+	}
+	var out *Known
+	for key, k := range b.peers {
+		if !keep(key) && (out == nil || k.LastSeen.Before(out.LastSeen)) {
+			out = k
+		}
+	}
+	if out != nil {
+		delete(b.peers, out.Contact.Key)
+	}
+}
+
+// answered notes that a peer answered a question after some time.
+func (b *book) answered(key sdk.NodeKey, took time.Duration, now time.Time) {
+	k := b.peers[key]
+	if k == nil {
+		return
+	}
+	k.Asked++
+	k.Answered++
+	k.Silent, k.LastSeen = 0, now
+	if k.RoundTrip == 0 || took < k.RoundTrip {
+		k.RoundTrip = took
+	} else {
+		k.RoundTrip += (took - k.RoundTrip) / 8
+	}
+}
+
+// silent notes that a peer did not answer.
+func (b *book) silent(key sdk.NodeKey, now time.Time) {
+	if k := b.peers[key]; k != nil {
+		k.Asked++
+		k.fellSilent(now)
+	}
+}
+
+// fellSilent counts a silence; several tidings of it in one second are one.
+func (k *Known) fellSilent(now time.Time) {
+	if k.Silent > 0 && now.Sub(k.silentAt) < time.Second {
+		return
+	}
+	k.Silent++
+	k.silentAt = now
+}
+
+// missed notes that a peer could not be reached at an address, unless it has been met at another.
+func (b *book) missed(c identity.Contact, now time.Time) {
+	if k := b.peers[c.Key]; k != nil && k.Contact.Addr == c.Addr {
+		k.fellSilent(now)
+	}
+}
+
+// dueForPing tells whether it is time to ask a peer whether it lives: it was not heard of for as long
+// as after, or it was silent, and then the wait doubles from retry with every silence.
+func (k *Known) dueForPing(now time.Time, after, retry time.Duration) bool {
+	if k.Silent > 0 {
+		return now.Sub(k.silentAt) >= min(retry<<min(k.Silent-1, 16), after)
+	}
+	return now.Sub(k.LastSeen) >= after
+}
+
+// due lists at most n peers that it is time to ask, those longest unheard first. Who is not in the
+// table is asked a twelfth as often.
+func (b *book) due(now time.Time, n int, after, retry time.Duration, inTable func(sdk.NodeKey) bool) []identity.Contact {
+	var due []*Known
+	for key, k := range b.peers {
+		wait := after
+		if !inTable(key) {
+			wait *= 12
+		}
+		if k.dueForPing(now, wait, retry) {
+			due = append(due, k)
+		}
+	}
+	slices.SortFunc(due, func(a, b *Known) int { return a.LastSeen.Compare(b.LastSeen) })
+	var out []identity.Contact
+	for _, k := range due[:min(n, len(due))] {
+		out = append(out, k.Contact)
+	}
+	return out
+}
+
+// alive tells whether a peer is not known to be silent.
+func (b *book) alive(key sdk.NodeKey) bool {
+	k := b.peers[key]
+	return k == nil || k.Silent == 0
+}
+
+// worthAsking tells whether a peer is not known to have been silent since a time.
+func (b *book) worthAsking(key sdk.NodeKey, since time.Time) bool {
+	k := b.peers[key]
+	return k == nil || k.Silent == 0 || k.silentAt.Before(since)
+}
+
+// list copies all, in the order of their keys.
+func (b *book) list() []Known {
+	out := make([]Known, 0, len(b.peers))
+	for _, k := range b.peers {
+		out = append(out, *k)
+	}
+	slices.SortFunc(out, func(a, b Known) int {
+		return cmp.Compare(string(a.Contact.Key[:]), string(b.Contact.Key[:]))
+	})
+	return out
+}

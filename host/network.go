@@ -1,0 +1,187 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/custody"
+	"github.com/tesseras/tesseras/host/dht"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/ledger"
+	"github.com/tesseras/tesseras/host/peer"
+	"github.com/tesseras/tesseras/host/publish"
+	"github.com/tesseras/tesseras/host/repair"
+	"github.com/tesseras/tesseras/host/restore"
+	"github.com/tesseras/tesseras/host/scatter"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// network is the peers as the services want to see them: what can be asked of one, and which there
+// are. What this node holds itself it serves to itself, without a stream.
+type network struct {
+	*peer.Client
+	self    sdk.NodeKey
+	dht     *dht.DHT
+	catalog *catalog.Catalog
+	book    *holders.Book
+	custody *custody.Service
+	now     func() time.Time
+}
+
+var (
+	_ scatter.Network   = (*network)(nil)
+	_ repair.Network    = (*network)(nil)
+	_ restore.Network   = (*network)(nil)
+	_ publish.Forgetter = (*network)(nil)
+)
+
+// Candidates lists the peers closest to a tessera's id and all others that were met, as the policy
+// sees them.
+func (n *network) Candidates(ctx context.Context, t sdk.TesseraID) ([]scatter.Candidate, error) {
+	known := map[sdk.NodeKey]dht.Known{}
+	for _, k := range append(n.dht.Peers(), n.dht.Lookup(ctx, dht.ID(t))...) {
+		known[k.Contact.Key] = k
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var out []scatter.Candidate
+	err := n.catalog.View(func(tx *catalog.Tx) error {
+		for _, k := range known {
+			if k.Contact.Key == n.self || k.Silent > 0 {
+				continue
+			}
+			row, err := tx.Ledger(k.Owner)
+			if err != nil {
+				return err
+			}
+			out = append(out, scatter.Candidate{Peer: k.Contact, View: n.view(k, t, ledger.Balance(row))})
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b scatter.Candidate) int { return nearer(a.View, b.View, t) })
+	return out[:min(len(out), sdk.MaxCandidates)], err
+}
+
+func (n *network) view(k dht.Known, t sdk.TesseraID, balance int64) *sdk.Candidate {
+	id := k.ID()
+	return &sdk.Candidate{
+		Id:              id[:],
+		Subnet:          scatter.SubnetBytes(k.Contact.Addr.Addr()),
+		Nearness:        uint32(sharedBits(id[:], t[:])),
+		FreeBytes:       k.FreeBytes,
+		BalanceBytes:    balance,
+		ProofSuccessPpm: sdk.PPM,
+		UptimePpm:       k.UptimePPM(),
+		RoundTripMs:     uint32(k.RoundTrip.Milliseconds()),
+		AgeS:            uint64(max(n.now().Sub(k.FirstSeen), 0) / time.Second),
+	}
+}
+
+// sharedBits counts the leading bits two ids share.
+func sharedBits(a, b []byte) int {
+	for i := range a {
+		if x := a[i] ^ b[i]; x != 0 {
+			return 8*i + bits.LeadingZeros8(x)
+		}
+	}
+	return 8 * len(a)
+}
+
+// nearer compares distances to a tessera by XOR.
+func nearer(a, b *sdk.Candidate, t sdk.TesseraID) int {
+	for i := range t {
+		if x, y := a.Id[i]^t[i], b.Id[i]^t[i]; x != y {
+			return int(x) - int(y)
+		}
+	}
+	return 0
+}
+
+// Holders names who may hold fragments: those whose signed pointers the DHT knows, those this node
+// remembers, this node itself. Where nobody is known, the closest peers are worth asking.
+func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error) {
+	found := map[sdk.NodeKey]identity.Contact{}
+	pointers, err := n.dht.FindHolders(ctx, t)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err == nil {
+		for _, p := range pointers {
+			found[p.Holder.Key] = p.Holder
+		}
+	}
+	rows, err := n.book.Of(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range rows {
+		if c, ok := holders.Contact(h); ok && found[c.Key] == (identity.Contact{}) {
+			found[c.Key] = c
+		}
+	}
+	if len(found) == 0 {
+		for _, k := range n.dht.Lookup(ctx, dht.ID(t)) {
+			found[k.Contact.Key] = k.Contact
+		}
+	}
+	delete(found, n.self)
+	out := []identity.Contact{{Key: n.self}}
+	for _, c := range found {
+		out = append(out, c)
+	}
+	slices.SortFunc(out[1:], func(a, b identity.Contact) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	return out, nil
+}
+
+// Plan implements restore.Network.
+func (n *network) Plan(ctx context.Context, from identity.Contact, t sdk.TesseraID) (*fragment.FragmentPlan, error) {
+	if from.Key == n.self {
+		return nil, restore.ErrNoPlan // the caller has looked on this disk already
+	}
+	plan, err := n.Client.Plan(ctx, from, t)
+	if errors.Is(err, peer.ErrDeleted) {
+		return nil, restore.ErrDeleted
+	}
+	return plan, err
+}
+
+// Held implements restore.Network.
+func (n *network) Held(ctx context.Context, from identity.Contact, plan *fragment.FragmentPlan) (indices []int, err error) {
+	if from.Key != n.self {
+		return n.Client.Held(ctx, from, plan)
+	}
+	err = n.catalog.View(func(tx *catalog.Tx) error {
+		for f, err := range tx.Fragments(plan.Tessera) {
+			if err != nil {
+				return err
+			}
+			indices = append(indices, f.Index)
+		}
+		return nil
+	})
+	return indices, err
+}
+
+// Fragment implements restore.Network.
+func (n *network) Fragment(ctx context.Context, from identity.Contact, id fragment.FragmentID, size int64, w io.Writer) error {
+	if from.Key != n.self {
+		return n.Client.Fragment(ctx, from, id, size, w)
+	}
+	_, body, err := n.custody.Fragment(&wire.FetchFragment{Tessera: id.Tessera[:], Index: uint32(id.Index), Checksum: id.Checksum[:]})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = io.Copy(w, body)
+	return err
+}

@@ -1,0 +1,329 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tesseras/tesseras/host/attest"
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/custody"
+	"github.com/tesseras/tesseras/host/cycle"
+	"github.com/tesseras/tesseras/host/dht"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/peer"
+	"github.com/tesseras/tesseras/host/policy"
+	"github.com/tesseras/tesseras/host/publish"
+	"github.com/tesseras/tesseras/host/quicnet"
+	"github.com/tesseras/tesseras/host/repair"
+	"github.com/tesseras/tesseras/host/restore"
+	"github.com/tesseras/tesseras/host/scatter"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Version is what a node calls itself.
+const Version = "0.1.0"
+
+// drainTime is how long a stopping node lets requests end that it serves.
+const drainTime = 5 * time.Second
+
+// Node is a whole node. Open makes one, Run lets it work, Close ends it.
+type Node struct {
+	local
+	net       *quicnet.Net
+	dht       *dht.DHT
+	engine    *policy.Engine
+	decisions *policy.Counters
+	network   *network
+	book      *holders.Book
+	publisher *publish.Service
+	restorer  *restore.Service
+	repairer  *repair.Service
+	cycle     *cycle.Cycle
+	announcer *announcer
+
+	background context.Context // of publishes a person asked for; ends with Close
+	stop       context.CancelFunc
+	tasks      sync.WaitGroup
+
+	mu         sync.Mutex // guards publishing
+	publishing map[sdk.TesseraID]*publishJob
+}
+
+// Open opens the data directory and the socket and joins the rooms. The node answers peers only once
+// Run is called.
+func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (n *Node, err error) {
+	s, err := openStore(ctx, cfg, dataDir, log)
+	if err != nil {
+		return nil, explain(err)
+	}
+	n = &Node{local: local{store: s, cfg: cfg, log: log}, publishing: map[sdk.TesseraID]*publishJob{}}
+	n.background, n.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = explain(errors.Join(err, n.Close()))
+		}
+	}()
+	if err := n.openNetwork(); err != nil {
+		return nil, err
+	}
+	n.joinServices()
+	return n, nil
+}
+
+func (n *Node) openNetwork() error {
+	advertise, err := resolve(n.cfg.Network.Advertise)
+	if err != nil {
+		return fmt.Errorf("network.advertise: %w", err)
+	}
+	conn, err := quicnet.Bind(n.cfg.Network.Listen)
+	if err != nil {
+		return err
+	}
+	perf := n.cfg.Performance
+	n.net, err = quicnet.Listen(quicnet.Config{
+		PowBits:        powBits(n.cfg.Network.PowBits),
+		MaxConnections: perf.MaxConnections,
+		IdleTimeout:    perf.IdleTimeout.Std(),
+		ReaperInterval: perf.ReaperInterval.Std(),
+		Advertise:      advertise,
+		Software:       "tesseras " + Version,
+		FreeBytes:      n.spare,
+		Log:            n.log,
+	}, n.id, conn)
+	if err != nil {
+		return err
+	}
+	n.dht = dht.New(n.net, n.id.Node, dht.Config{
+		PowBits:  powBits(n.cfg.Network.PowBits),
+		Holdings: n.holdings,
+		Memory:   contacts{n.catalog},
+		Log:      n.log,
+	})
+	return nil
+}
+
+// powBits turns "no work" into what the network calls it.
+func powBits(bits int) int {
+	if bits == 0 {
+		return -1
+	}
+	return bits
+}
+
+// joinServices makes the services and opens the front door to them.
+func (n *Node) joinServices() {
+	r := n.cfg.Replication
+	minFree := uint64(n.cfg.Storage.MinFree)
+	n.decisions = &policy.Counters{}
+	n.engine = policy.New(policy.Deps{Log: n.log, Metrics: n.decisions}, policy.Config{NoDefaults: !n.cfg.Policy.Defaults})
+	n.book = holders.New(n.catalog, n.journal, n.id.Owner.Key(), holders.Config{Replicas: r.Replicas}, time.Now)
+	n.announcer = newAnnouncer(n.dht, n.log)
+	keeper := custody.New(custody.Deps{
+		Objects: n.objects, Catalog: n.catalog, Documents: n.documents, Journal: n.journal, Admitter: n.engine,
+		Node: n.id.Node, Owner: n.id.Owner.Key(), Peers: func() int { return len(n.dht.Peers()) },
+		Stored: n.announcer.add, Log: n.log, Now: time.Now,
+	}, custody.Config{
+		MinFree: minFree, PeerLimit: uint64(r.PeerLimit), DeficitAllowance: uint64(r.DeficitAllowance),
+		Free: n.dir.Free, Institutional: func(sdk.OwnerKey) bool { return false },
+	})
+	n.network = &network{
+		Client: peer.NewClient(n.net, n.id.Node.Key()), self: n.id.Node.Key(),
+		dht: n.dht, catalog: n.catalog, book: n.book, custody: keeper, now: time.Now,
+	}
+	distributor := scatter.NewDistributor(n.network, n.engine, n.book, scatter.Config{
+		Concurrent: r.ConcurrentTransfers,
+		Caps: &sdk.Caps{
+			Replicas: uint32(r.Replicas), PerSubnet: uint32(r.PerSubnet), Strict: r.Strict, InstitutionalPpm: sdk.InstitutionalPPM,
+		},
+	})
+	turns := scatter.NewTurns()
+	n.publisher = publish.New(publish.Deps{
+		FS: n.dir, Archive: n.archive, Documents: n.documents, Catalog: n.catalog, Book: n.book,
+		Distributor: distributor, Forgetter: n.network, Turns: turns, Owner: n.id.Owner, Log: n.log,
+	}, publish.Config{MinFree: minFree})
+	n.restorer = restore.New(n.dir, n.network, n.documents, restore.Config{Concurrent: r.ConcurrentTransfers, MinFree: minFree}, n.log)
+	n.repairer = repair.New(repair.Deps{
+		FS: n.dir, Network: n.network, Documents: n.documents, Archive: n.archive,
+		Collect: func(ctx context.Context, id sdk.TesseraID) (repair.Collected, error) {
+			return n.restorer.Collect(ctx, id, nil)
+		},
+		Catalog: n.catalog, Book: n.book, Policy: n.engine, Distributor: distributor, Turns: turns,
+		Owner: n.id.Owner.Key(), Log: n.log, Now: time.Now,
+	}, repair.Config{
+		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance),
+	})
+	n.cycle = cycle.New(cycle.Config{
+		Interval: r.RepairInterval.Std(), Jitter: r.RepairJitter.Std(), First: n.firstRound(),
+	}, n.log,
+		cycle.Step{Name: "publish", Run: n.publisher.Resume},
+		cycle.Step{Name: "repair", Run: n.repairer.Step},
+		cycle.Step{Name: "withdraw", Run: n.publisher.Withdraw},
+		cycle.Step{Name: "note", Run: n.noteRound},
+	)
+	serveCustody(n.net, keeper)
+	serveAttest(n.net, attest.New(n.catalog, n.id.Node, time.Now))
+	n.dht.Register(n.net)
+	n.net.Handle(wire.KindPing, n.pong)
+	n.net.OnPeer(n.met)
+}
+
+// pong tells that the node is alive, and what it would still take.
+func (n *Node) pong(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, _ wire.Message) error {
+	return s.Send(&wire.Pong{FreeBytes: n.spare()})
+}
+
+// met takes a verified peer into the address book. Somebody new may take what had no holder.
+func (n *Node) met(p quicnet.Peer) {
+	_, known := n.dht.Peer(p.Contact.Key)
+	n.dht.Observe(p)
+	if !known && n.unfinished() {
+		n.cycle.Wake()
+	}
+}
+
+// unfinished tells whether a tessera that the owner wants published has not been at its target yet.
+func (n *Node) unfinished() (found bool) {
+	err := n.catalog.View(func(tx *catalog.Tx) error {
+		for t, err := range tx.Tesseras() {
+			if err != nil {
+				return err
+			}
+			if t.WantPublished && !t.Published {
+				found = true
+				return nil
+			}
+		}
+		return nil
+	})
+	return err == nil && found
+}
+
+// spare is how many bytes this node would still take.
+func (n *Node) spare() uint64 {
+	free, err := n.dir.Free()
+	if err != nil {
+		return 0
+	}
+	return free - min(free, uint64(n.cfg.Storage.MinFree))
+}
+
+// holdings lists the tesseras of which fragments are kept here.
+func (n *Node) holdings(context.Context) (held []sdk.TesseraID, err error) {
+	err = n.catalog.View(func(tx *catalog.Tx) error {
+		for f, err := range tx.AllFragments(catalog.FragmentKey{}) {
+			if err != nil {
+				return err
+			}
+			if len(held) == 0 || held[len(held)-1] != f.Tessera {
+				held = append(held, f.Tessera)
+			}
+		}
+		return nil
+	})
+	return held, err
+}
+
+// metaRound is the catalog's name for the time of the last maintenance round.
+const metaRound = "last_round"
+
+// firstRound is how long until the round that is due, so that a node which is often restarted looks
+// after itself as often as one that is not.
+func (n *Node) firstRound() time.Duration {
+	const soonest = time.Second
+	interval := n.cfg.Replication.RepairInterval.Std()
+	var last time.Time
+	err := n.catalog.View(func(tx *catalog.Tx) error {
+		b, err := tx.Meta(metaRound)
+		if err == nil && len(b) == 8 {
+			last = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
+		}
+		return err
+	})
+	if err != nil {
+		return max(soonest, min(interval, time.Minute))
+	}
+	return min(max(soonest, time.Until(last.Add(interval))), max(soonest, interval))
+}
+
+// noteRound is the last step of a round.
+func (n *Node) noteRound(context.Context) error {
+	return n.catalog.Update(func(tx *catalog.Tx) error {
+		return tx.PutMeta(metaRound, binary.BigEndian.AppendUint64(nil, uint64(time.Now().Unix())))
+	})
+}
+
+// Addr is where the node listens, as others can dial it.
+func (n *Node) Addr() netip.AddrPort {
+	if self := n.net.Self().Addr; self.IsValid() && self.Port() != 0 {
+		return self
+	}
+	return n.net.Addr()
+}
+
+// Run lets the node work until ctx ends: it answers peers, keeps its place in the network and looks
+// after its tesseras. ready is called once it serves.
+func (n *Node) Run(ctx context.Context, ready func()) error {
+	g, gctx := errgroup.WithContext(ctx)
+	serving, stopServing := context.WithCancel(context.Background())
+	defer stopServing()
+	g.Go(func() error { return n.net.Serve(serving) })
+	g.Go(func() error { return n.dht.Run(gctx) })
+	g.Go(func() error { n.announcer.run(gctx); return nil })
+	g.Go(func() error { n.cycle.Run(gctx); return nil })
+	g.Go(func() error {
+		if err := n.dht.Bootstrap(gctx, n.cfg.Network.Bootstrap); err != nil && gctx.Err() == nil {
+			n.log.Warn("nobody could be reached yet", "err", err)
+		}
+		return nil
+	})
+	ready()
+	<-gctx.Done()
+	draining, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := n.net.Drain(draining); err != nil {
+		n.log.Info("requests were cut short", "err", err)
+	}
+	stopServing()
+	return g.Wait()
+}
+
+// Close ends everything and lets go of the data directory. What was acknowledged is durable already.
+func (n *Node) Close() error {
+	n.stop()
+	n.tasks.Wait()
+	var errs []error
+	if n.net != nil {
+		errs = append(errs, n.net.Close())
+	}
+	if n.dht != nil {
+		n.dht.Close()
+	}
+	if n.engine != nil {
+		errs = append(errs, n.engine.Close())
+	}
+	return errors.Join(append(errs, n.store.close())...)
+}
+
+// resolve reads host:port; "" is the zero value.
+func resolve(address string) (netip.AddrPort, error) {
+	if address == "" {
+		return netip.AddrPort{}, nil
+	}
+	udp, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	ap := udp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}

@@ -1,0 +1,148 @@
+package policy
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Placement is a decision about who holds what. Its fields do not change; Next follows what becomes
+// of it. It is safe for concurrent use.
+type Placement struct {
+	Source
+	Reason           string
+	Assignments      []Assignment // by fragment, one for each copy
+	Unplaced         []Unplaced   // what has no peer for now
+	Notes            []Note       // about peers that were passed over
+	SubnetCapYielded bool
+
+	mu     sync.Mutex // guards below
+	tally  *tally
+	holder []sdk.NodeID              // by assignment: who has it by now
+	tried  []map[sdk.NodeID]struct{} // by assignment
+}
+
+// Assignment gives one copy of a fragment to a peer.
+type Assignment struct {
+	Fragment   uint32
+	Peer       sdk.NodeID
+	Alternates []sdk.NodeID // in the policy's order; use Next
+	Reason     string
+}
+
+// Unplaced are copies of a fragment that found no peer.
+type Unplaced struct {
+	Fragment uint32
+	Copies   int
+}
+
+// Note tells people something about a peer.
+type Note struct {
+	Peer   sdk.NodeID
+	Reason string
+}
+
+// Place asks which peers shall hold which fragments. The request's order does not matter and it is
+// not changed. Errors: ErrRequest, ErrDeferred (with a sentence and notes), ErrNoAnswer.
+func (e *Engine) Place(ctx context.Context, request *sdk.PlaceRequest) (*Placement, error) {
+	asked, notes, err := e.canonicalPlace(request)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := encode(asked)
+	if err != nil {
+		return nil, err
+	}
+	var response *sdk.PlaceResponse
+	var rules *tally
+	source, outcome, err := e.ask(ctx, sdk.RolePlacement, raw, func(b []byte) (Outcome, error) {
+		response, rules = &sdk.PlaceResponse{}, newTally(asked)
+		if err := response.UnmarshalVT(b); err != nil {
+			return "", err
+		}
+		outcome, err := outcomeOf(response.Status, response.Reason)
+		if err != nil || outcome == Passed {
+			return outcome, err
+		}
+		if outcome == Deferred {
+			return outcome, rules.notesInRange(response.Notes)
+		}
+		return outcome, rules.accept(response)
+	})
+	if err != nil {
+		return nil, err
+	}
+	notes = append(notes, resolveNotes(asked, response.Notes)...)
+	if outcome == Deferred {
+		return nil, &DeferredError{source, clean(response.Reason), notes}
+	}
+	return newPlacement(source, asked, response, notes, rules), nil
+}
+
+func resolveNotes(asked *sdk.PlaceRequest, notes []*sdk.PeerNote) []Note {
+	out := make([]Note, len(notes))
+	for i, n := range notes {
+		out[i] = Note{sdk.NodeID(asked.Candidates[n.GetCandidate()].Id), clean(n.GetReason())}
+	}
+	return out
+}
+
+// newPlacement resolves positions to ids; the response keeps the rules.
+func newPlacement(source Source, asked *sdk.PlaceRequest, response *sdk.PlaceResponse, notes []Note, rules *tally) *Placement {
+	p := &Placement{
+		Source: source, Reason: clean(response.Reason), Notes: notes, SubnetCapYielded: rules.yields && rules.anyOverSubnetCap(), tally: rules,
+	}
+	for _, a := range response.Assignments {
+		resolved := Assignment{Fragment: a.Fragment, Peer: sdk.NodeID(asked.Candidates[a.Candidate].Id), Reason: clean(a.Reason)}
+		for _, alternate := range a.Alternates {
+			resolved.Alternates = append(resolved.Alternates, sdk.NodeID(asked.Candidates[alternate].Id))
+		}
+		p.Assignments = append(p.Assignments, resolved)
+	}
+	slices.SortStableFunc(p.Assignments, func(a, b Assignment) int { return int(int64(a.Fragment) - int64(b.Fragment)) })
+	for _, a := range p.Assignments {
+		p.holder = append(p.holder, a.Peer)
+		p.tried = append(p.tried, map[sdk.NodeID]struct{}{})
+	}
+	for _, piece := range asked.Pieces {
+		if left := rules.wanted[piece.Index]; left > 0 {
+			p.Unplaced = append(p.Unplaced, Unplaced{piece.Index, left})
+		}
+	}
+	return p
+}
+
+// Next hands a fragment over to another peer after the one it was given to refused or failed: of its
+// alternates that every hard rule allows by now, the one with the fewest fragments, in the policy's
+// order among equals. Peers that failed for this copy are not tried again. It returns false when nobody
+// is left: ask the engine again, with what is held by then.
+func (p *Placement) Next(fragment uint32, failed sdk.NodeID) (sdk.NodeID, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, a := range p.Assignments {
+		if a.Fragment == fragment && p.holder[i] == failed {
+			return p.nextLocked(i)
+		}
+	}
+	return sdk.NodeID{}, false
+}
+
+func (p *Placement) nextLocked(i int) (sdk.NodeID, bool) {
+	failed, choices := p.holder[i], slices.Clone(p.Assignments[i].Alternates)
+	p.tried[i][failed] = struct{}{}
+	slices.SortStableFunc(choices, func(a, b sdk.NodeID) int {
+		return p.tally.peers[a].fragments() - p.tally.peers[b].fragments()
+	})
+	for _, to := range choices {
+		if _, tried := p.tried[i][to]; tried {
+			continue
+		}
+		if err := p.tally.replace(p.Assignments[i].Fragment, failed, to); err == nil {
+			p.holder[i] = to
+			return to, true
+		}
+	}
+	return sdk.NodeID{}, false
+}

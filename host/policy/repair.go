@@ -1,0 +1,192 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// RepairPlan is a decision about what to repair, and when.
+type RepairPlan struct {
+	Sources  []Source // who decided, for each page of tesseras
+	Reason   string
+	Orders   []RepairOrder // in the order they shall be worked on
+	Skipped  []Skipped     // tesseras a policy left alone, and why
+	Deferred bool          // for at least one page a policy deferred, or none answered
+}
+
+// RepairOrder is one tessera to repair.
+type RepairOrder struct {
+	Tessera  sdk.TesseraID
+	Rebuild  int           // at most so many fragments, those of silent holders last; 0 = all that are missing
+	Wait     time.Duration // not before
+	Priority uint32        // higher first
+	Reason   string
+	Critical bool // at most one more loss is survived
+	ByHost   bool // the policy left it out or put it off, and the host may not
+}
+
+// Skipped is a tessera that is left alone.
+type Skipped struct {
+	Tessera sdk.TesseraID
+	Reason  string
+}
+
+// Repair asks which tesseras to repair, in pages of sdk.MaxTesseras, thinnest margin first. Where no
+// policy answers, or one defers, the plan says so and holds what may not wait all the same. Errors:
+// ErrRequest, or that of the context.
+func (e *Engine) Repair(ctx context.Context, request *sdk.RepairRequest) (*RepairPlan, error) {
+	tesseras, err := canonicalTesseras(request)
+	if err != nil {
+		return nil, err
+	}
+	plan := &RepairPlan{}
+	var reasons []string
+	for page := range slices.Chunk(tesseras, sdk.MaxTesseras) {
+		asked := &sdk.RepairRequest{
+			Tesseras: page, Weather: request.Weather, IntervalMs: request.IntervalMs,
+			NowUnixMs: request.NowUnixMs, Seed: request.Seed, DeficitAllowance: request.DeficitAllowance,
+		}
+		reason, err := e.repairPage(ctx, asked, plan)
+		if err != nil {
+			return nil, err
+		}
+		reasons = append(reasons, reason)
+	}
+	slices.SortStableFunc(plan.Orders, func(a, b RepairOrder) int {
+		if a.Critical != b.Critical {
+			return cmp.Compare(boolInt(b.Critical), boolInt(a.Critical))
+		}
+		return cmp.Compare(b.Priority, a.Priority)
+	})
+	plan.Reason = strings.Join(reasons, "; ")
+	return plan, nil
+}
+
+// canonicalTesseras checks a question and puts it in order: thinnest margin first, then by id.
+func canonicalTesseras(request *sdk.RepairRequest) ([]*sdk.TesseraHealth, error) {
+	if request == nil {
+		return nil, malformed("repair: nothing is asked")
+	}
+	seen := make(map[sdk.TesseraID]bool, len(request.Tesseras))
+	for _, h := range request.Tesseras {
+		if h == nil || len(h.Tessera) != sdk.IDSize {
+			return nil, malformed("repair: a tessera's id is not %d bytes", sdk.IDSize)
+		}
+		if id := sdk.TesseraID(h.Tessera); seen[id] {
+			return nil, malformed("repair: tessera %s stands there twice", id.Short())
+		}
+		seen[sdk.TesseraID(h.Tessera)] = true
+	}
+	tesseras := slices.Clone(request.Tesseras)
+	slices.SortFunc(tesseras, func(a, b *sdk.TesseraHealth) int {
+		return cmp.Or(
+			cmp.Compare(a.SurvivesPeers, b.SurvivesPeers),
+			cmp.Compare(a.SurvivesSubnets, b.SurvivesSubnets),
+			cmp.Compare(a.SurvivesOperators, b.SurvivesOperators),
+			bytes.Compare(a.Tessera, b.Tessera),
+		)
+	})
+	return tesseras, nil
+}
+
+// repairPage adds one page's orders to the plan and returns what was said about it.
+func (e *Engine) repairPage(ctx context.Context, asked *sdk.RepairRequest, plan *RepairPlan) (string, error) {
+	raw, err := encode(asked)
+	if err != nil {
+		return "", err
+	}
+	var response *sdk.RepairResponse
+	source, outcome, err := e.ask(ctx, sdk.RoleRepair, raw, func(b []byte) (Outcome, error) {
+		response = &sdk.RepairResponse{}
+		if err := response.UnmarshalVT(b); err != nil {
+			return "", err
+		}
+		outcome, err := outcomeOf(response.Status, response.Reason)
+		if err != nil || outcome != Answered {
+			return outcome, err
+		}
+		return outcome, repairable(asked, response)
+	})
+	if err != nil {
+		if !errors.Is(err, ErrNoAnswer) {
+			return "", err
+		}
+		response = &sdk.RepairResponse{Reason: ErrNoAnswer.Error()}
+	}
+	if outcome != Answered {
+		plan.Deferred = true
+		response.Orders, response.Notes = nil, nil
+	}
+	plan.Sources = append(plan.Sources, source)
+	plan.add(asked, response)
+	return clean(response.Reason), nil
+}
+
+// repairable checks an answer against the hard rules.
+func repairable(asked *sdk.RepairRequest, a *sdk.RepairResponse) error {
+	seen := make([]bool, len(asked.Tesseras))
+	for _, o := range a.Orders {
+		position := o.GetTessera()
+		if int64(position) >= int64(len(seen)) {
+			return broken(RuleUnknownTessera, "position %d of %d tesseras", position, len(seen))
+		}
+		if seen[position] {
+			return broken(RuleDuplicate, "tessera %s is ordered twice", sdk.ShortID(asked.Tesseras[position].Tessera))
+		}
+		seen[position] = true
+	}
+	for _, n := range a.Notes {
+		if int64(n.GetTessera()) >= int64(len(seen)) {
+			return broken(RuleUnknownTessera, "position %d of %d tesseras", n.GetTessera(), len(seen))
+		}
+	}
+	return nil
+}
+
+// add resolves a page, and adds what no policy may put off.
+func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse) {
+	ordered := make([]bool, len(asked.Tesseras))
+	for _, o := range response.Orders {
+		h := asked.Tesseras[o.Tessera]
+		ordered[o.Tessera] = true
+		order := RepairOrder{
+			Tessera: sdk.TesseraID(h.Tessera), Rebuild: int(min(o.Rebuild, h.Missing)), Wait: wait(o.WaitMs),
+			Priority: o.Priority, Reason: clean(o.Reason), Critical: isCritical(h),
+		}
+		if order.Critical && order.Wait > 0 {
+			order.Wait, order.ByHost = 0, true
+			order.Reason = clean("not put off, at most one more loss is survived; the policy said: " + order.Reason)
+		}
+		p.Orders = append(p.Orders, order)
+	}
+	for i, h := range asked.Tesseras {
+		if isCritical(h) && !ordered[i] {
+			p.Orders = append(p.Orders, RepairOrder{
+				Tessera: sdk.TesseraID(h.Tessera), Critical: true, ByHost: true,
+				Reason: "ordered by the host: at most one more loss is survived",
+			})
+		}
+	}
+	for _, n := range response.Notes {
+		p.Skipped = append(p.Skipped, Skipped{sdk.TesseraID(asked.Tesseras[n.GetTessera()].Tessera), clean(n.GetReason())})
+	}
+}
+
+// isCritical tells that one more loss, or two, would be the end, and that something can be done.
+func isCritical(h *sdk.TesseraHealth) bool {
+	return h.SurvivesPeers <= 1 && h.Missing > 0 && h.Recoverable
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,102 @@
+package quicnet
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/tesseras/tesseras/host/identity"
+)
+
+// DefaultPowBits is the proof of work demanded of every peer.
+const DefaultPowBits = 16
+
+// Config says how a Net behaves. Zero fields take the defaults named beside them.
+type Config struct {
+	PowBits int // leading zero bits demanded of every peer's id; 16; negative = none
+
+	MaxConnections int           // in the pool, both directions; 256
+	IdleTimeout    time.Duration // a connection without a request is closed after it; 2m
+	ReaperInterval time.Duration // between looks for idle connections; 30s
+	MaxHandshakes  int           // strangers that may be between TLS and Hello at once; 64
+	HandshakeRate  float64       // handshakes a second above which addresses must prove themselves by a retry; 64
+	MaxStreams     int           // requests one peer may have open at once; 64
+	MaxRequests    int           // requests being served at once, of all peers; 512
+
+	DialTimeout   time.Duration // for a connection, with Hello; 10s
+	FrameTimeout  time.Duration // for one whole message to arrive or leave; 15s
+	AnswerTimeout time.Duration // for the answer to a request to begin; 1m
+	SilentTimeout time.Duration // a connection on which nothing is heard is dead after it; 10s
+	RateWindow    time.Duration // the floor below is measured over it; 15s
+	MinRate       int           // bytes a second of a body, on average over RateWindow; 4096
+
+	StreamWindow     int // most bytes a peer may have under way on one stream; 2 MiB
+	ConnectionWindow int // most bytes a peer may have under way; 4 MiB
+	WindowBudget     int // most that all windows together may grow by; 64 MiB
+
+	Advertise netip.AddrPort // where peers are told to dial; zero = where they see us
+	Software  string         // name and version shown to peers; "tesseras"
+	FreeBytes func() uint64  // what this node would still take; nil = not said
+	// Capabilities are shown to peers as they are.
+	Capabilities uint64
+
+	// StatelessResetKey, kept across restarts, lets peers notice at once that an old connection died
+	// with the process. TokenKey keeps address tokens valid across restarts. nil = random.
+	StatelessResetKey *[32]byte
+	TokenKey          *[32]byte
+
+	Log *slog.Logger     // nil = silent
+	Now func() time.Time // for the certificate; nil = time.Now
+}
+
+// Capability bits of Hello and Pong.
+const (
+	// CapMaintenance: the node cannot look at its disk now and says nothing about what it holds.
+	CapMaintenance uint64 = 1 << 0
+)
+
+const mib = 1 << 20
+
+func (c Config) withDefaults() Config {
+	or(&c.PowBits, DefaultPowBits)
+	c.PowBits = max(c.PowBits, 0)
+	or(&c.MaxConnections, 256)
+	or(&c.IdleTimeout, 2*time.Minute)
+	or(&c.ReaperInterval, 30*time.Second)
+	or(&c.MaxHandshakes, 64)
+	or(&c.HandshakeRate, 64)
+	or(&c.MaxStreams, 64)
+	or(&c.MaxRequests, 512)
+	or(&c.DialTimeout, 10*time.Second)
+	or(&c.FrameTimeout, 15*time.Second)
+	or(&c.AnswerTimeout, time.Minute)
+	or(&c.SilentTimeout, 10*time.Second)
+	or(&c.RateWindow, 15*time.Second)
+	or(&c.MinRate, 4096)
+	or(&c.StreamWindow, 2*mib)
+	or(&c.ConnectionWindow, 4*mib)
+	or(&c.WindowBudget, 64*mib)
+	or(&c.Software, "tesseras")
+	if c.FreeBytes == nil {
+		c.FreeBytes = func() uint64 { return 0 }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func or[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// selfContact is the identity as peers see it, at addr.
+func selfContact(id *identity.Identity, addr netip.AddrPort) identity.Contact {
+	return identity.Contact{Key: id.Node.Key(), Nonce: id.Node.Nonce(), Addr: addr}
+}

@@ -1,0 +1,259 @@
+package quicnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/wire"
+)
+
+// connect returns a connection to the peer, taken into use: the pooled one, or a new one. Several who
+// ask for the same at once share one dial. A zero key means whoever answers at the address.
+func (n *Net) connect(ctx context.Context, to identity.Contact) (*conn, error) {
+	if to.Key == n.id.Node.Key() {
+		return nil, ErrSelf
+	}
+	if c := n.pool.acquire(to.Key); c != nil {
+		n.pool.count(true)
+		return c, nil
+	}
+	n.pool.count(false)
+	const tries = 3 // a new connection can be gone before it is used, but hardly three
+	for range tries {
+		peer, err := n.dial(ctx, to)
+		if err != nil {
+			return nil, err
+		}
+		if c := n.pool.acquire(peer.Contact.Key); c != nil {
+			return c, nil
+		}
+	}
+	return nil, ErrGone
+}
+
+// dial makes a connection, or waits for the one being made to the same contact.
+func (n *Net) dial(ctx context.Context, to identity.Contact) (Peer, error) {
+	var dialCtx context.Context
+	d, begun := n.pool.join(to, func() *dial {
+		d := &dial{done: make(chan struct{})}
+		dialCtx, d.cancel = context.WithTimeout(n.ctx, n.config.DialTimeout)
+		return d
+	})
+	if begun && !n.spawn(func() {
+		peer, err := n.dialOnce(dialCtx, to)
+		n.pool.finish(to, d, peer, err)
+	}) {
+		n.pool.finish(to, d, Peer{}, ErrClosed)
+	}
+	select {
+	case <-d.done:
+		return d.peer, d.err
+	case <-ctx.Done():
+		n.pool.leave(to, d)
+		return Peer{}, context.Cause(ctx)
+	}
+}
+
+func (n *Net) dialOnce(ctx context.Context, to identity.Contact) (Peer, error) {
+	if !to.Addr.IsValid() || to.Addr.Port() == 0 {
+		return Peer{}, fmt.Errorf("dial %q: %w: no address", to.Addr, ErrUnreachable)
+	}
+	if err := n.reserve(); err != nil {
+		return Peer{}, fmt.Errorf("dial %s: %w", to.Addr, err)
+	}
+	c, err := n.handshake(ctx, to)
+	if err != nil {
+		n.pool.unreserve()
+		if err = unreachable(err); errors.Is(err, ErrUnreachable) && !to.Key.IsZero() {
+			n.tellLost(to)
+		}
+		return Peer{}, fmt.Errorf("dial %s: %w", to.Addr, err)
+	}
+	n.adopt(c)
+	return c.peer, nil
+}
+
+// handshake dials, proves who we are and learns who answers, and says Hello.
+func (n *Net) handshake(ctx context.Context, to identity.Contact) (*conn, error) {
+	var who identity.Contact
+	var failure error
+	config := expectPeer(n.tls, n.config.PowBits, n.id.Node.Key(), to.Key, &who, &failure)
+	q, err := n.tr.Dial(ctx, net.UDPAddrFromAddrPort(to.Addr), config, n.quic)
+	if err != nil {
+		if failure != nil {
+			return nil, failure
+		}
+		return nil, explainIn(ctx, err)
+	}
+	c, err := n.sayHello(ctx, q, who)
+	if err != nil {
+		err = explainIn(ctx, err)
+		q.CloseWithError(closeCode(wire.RefusalFor(err).Code), "")
+		n.windows.forget(q)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (n *Net) sayHello(ctx context.Context, q *quic.Conn, who identity.Contact) (*conn, error) {
+	s, err := q.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.CancelRead(0)
+	s.SetDeadline(time.Now().Add(n.config.FrameTimeout))
+	stop := context.AfterFunc(ctx, func() { s.SetDeadline(time.Now()) })
+	defer stop()
+	seen := addrPort(q.RemoteAddr())
+	if err := wire.WriteFrame(s, n.hello(seen)); err != nil {
+		return nil, err
+	}
+	s.Close()
+	m, err := wire.ReadFrame(s)
+	if err != nil {
+		return nil, err
+	}
+	ack, ok := m.(*wire.HelloAck)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s where HelloAck is due", wire.ErrMalformed, wire.KindOf(m))
+	}
+	return n.newConn(q, ack.GetHello(), who, seen, true)
+}
+
+// welcome learns who a new connection is from, before anything else it asks for is looked at.
+func (n *Net) welcome(q *quic.Conn) {
+	ctx, cancel := context.WithTimeout(n.ctx, n.config.FrameTimeout)
+	defer cancel()
+	c, err := n.hearHello(ctx, q)
+	if err != nil {
+		err = explainIn(ctx, err)
+		refusal := wire.RefusalFor(err)
+		n.log.Debug("a stranger was turned away", "from", q.RemoteAddr(), "code", refusal.Code, "err", err)
+		q.CloseWithError(closeCode(refusal.Code), refusal.Text)
+		n.windows.forget(q)
+		return
+	}
+	n.adopt(c)
+}
+
+func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (*conn, error) {
+	who, err := contactOf(q.ConnectionState().TLS, n.config.PowBits)
+	if err != nil {
+		return nil, err
+	}
+	if who.Key == n.id.Node.Key() {
+		return nil, wire.Refuse(wire.Code_DENIED, "that is this node itself")
+	}
+	s, err := q.AcceptStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.CancelRead(0)
+	s.SetDeadline(time.Now().Add(n.config.FrameTimeout))
+	stop := context.AfterFunc(ctx, func() { s.SetDeadline(time.Now()) })
+	defer stop()
+	m, err := wire.ReadFrame(s)
+	if err != nil {
+		return nil, err
+	}
+	hello, ok := m.(*wire.Hello)
+	if !ok {
+		return nil, wire.Refuse(wire.Code_MALFORMED, "%s where Hello is due", wire.KindOf(m))
+	}
+	if n.draining.Load() {
+		return nil, wire.Refuse(wire.Code_BUSY, "this node is stopping")
+	}
+	seen := addrPort(q.RemoteAddr())
+	c, err := n.newConn(q, hello, who, seen, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.reserve(); err != nil {
+		return nil, wire.Refuse(wire.Code_BUSY, "every connection of this node is in use")
+	}
+	if err := wire.WriteFrame(s, &wire.HelloAck{Hello: n.hello(seen), Version: c.peer.Version}); err != nil {
+		n.pool.unreserve()
+		return nil, err
+	}
+	s.Close()
+	return c, nil
+}
+
+// hello is what this node says of itself to a peer it sees at an address.
+func (n *Net) hello(seen netip.AddrPort) *wire.Hello {
+	owner := n.id.Owner.Key()
+	listen := n.config.Advertise
+	if !listen.IsValid() {
+		listen = netip.AddrPortFrom(netip.Addr{}, n.Addr().Port())
+	}
+	return &wire.Hello{
+		Owner: owner[:], Delegation: n.id.Delegation, Versions: []uint32{protocolVersion}, Software: n.config.Software,
+		Listen: wire.NewAddress(listen), Seen: wire.NewAddress(seen),
+		FreeBytes: n.config.FreeBytes(), Capabilities: n.config.Capabilities, Instance: n.instance,
+	}
+}
+
+func (n *Net) newConn(q *quic.Conn, h *wire.Hello, who identity.Contact, seen netip.AddrPort, dialed bool) (*conn, error) {
+	peer, err := peerFrom(h, who, seen)
+	if err != nil {
+		return nil, err
+	}
+	peer.Dialed = dialed
+	return &conn{q: q, peer: peer, instance: h.GetInstance()}, nil
+}
+
+// reserve takes a place in the pool, closing the oldest idle connection for it if need be.
+func (n *Net) reserve() error {
+	evicted, err := n.pool.reserve()
+	if evicted != nil {
+		evicted.q.CloseWithError(closeFaultless, "making room")
+	}
+	return err
+}
+
+// adopt puts a greeted connection into the pool, in its reserved place, and serves what comes over it.
+func (n *Net) adopt(c *conn) {
+	if dead := n.pool.add(c); dead != nil {
+		dead.q.CloseWithError(closeFaultless, "replaced")
+	}
+	n.views.note(c.peer.Contact.Key, c.peer.SeenUs)
+	if !n.spawn(func() { n.serveConn(c) }) {
+		n.pool.remove(c)
+		n.windows.forget(c.q)
+		c.q.CloseWithError(closeFaultless, "closing")
+		return
+	}
+	n.mu.RLock()
+	observers := n.observers
+	n.mu.RUnlock()
+	for _, tell := range observers {
+		tell(c.peer)
+	}
+}
+
+// Dial makes sure there is a connection to the peer and tells who it is. A contact with a zero key
+// means whoever answers at its address.
+func (n *Net) Dial(ctx context.Context, to identity.Contact) (Peer, error) {
+	if to.Key.IsZero() {
+		there := func(p Peer) bool { return p.Contact.Addr == to.Addr || p.Seen == to.Addr }
+		if p, ok := n.pool.at(there); ok {
+			return p, nil
+		}
+		if to.Addr == n.Addr() || to.Addr == n.config.Advertise {
+			return Peer{}, ErrSelf
+		}
+	}
+	c, err := n.connect(ctx, to)
+	if err != nil {
+		return Peer{}, err
+	}
+	defer n.pool.release(c)
+	return c.peer, nil
+}

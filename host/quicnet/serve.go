@@ -1,0 +1,114 @@
+package quicnet
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/tesseras/tesseras/host/wire"
+)
+
+// serveConn serves the requests that come over a connection, until it ends.
+func (n *Net) serveConn(c *conn) {
+	err := n.acceptStreams(c)
+	last := n.pool.remove(c)
+	n.windows.forget(c.q)
+	c.q.CloseWithError(closeFaultless, "closing")
+	if last && errors.Is(translate(err), ErrSilent) {
+		n.tellLost(c.peer.Contact)
+	}
+}
+
+func (n *Net) acceptStreams(c *conn) error {
+	for {
+		str, err := c.q.AcceptStream(n.ctx)
+		if err != nil {
+			return err
+		}
+		if !n.admit(c, str) {
+			s := &Stream{net: n, conn: c, str: str, ctx: n.ctx}
+			s.refuse(wire.Refuse(wire.Code_BUSY, "too many requests at once").Later(time.Second))
+		}
+	}
+}
+
+// admit begins to serve a request, unless there are too many.
+func (n *Net) admit(c *conn, str *quic.Stream) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.closed || n.draining.Load() || !n.pool.hold(c) {
+		return false
+	}
+	select {
+	case n.requests <- struct{}{}:
+	default:
+		n.pool.release(c)
+		return false
+	}
+	n.serving.Add(1)
+	n.tasks.Go(func() {
+		n.serveStream(c, str)
+		<-n.requests
+		n.pool.release(c)
+		n.serving.Done()
+	})
+	return true
+}
+
+func (n *Net) serveStream(c *conn, str *quic.Stream) {
+	ctx, cancel := context.WithCancelCause(n.ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(str.Context(), func() {
+		if cause := context.Cause(str.Context()); !errors.Is(cause, quic.ErrStreamClosed) {
+			cancel(translate(cause))
+		}
+	})()
+	s := &Stream{net: n, conn: c, str: str, ctx: ctx}
+	m, err := s.Recv()
+	if err == nil {
+		err = n.handle(ctx, s, m)
+	}
+	if err == nil {
+		s.finish()
+		return
+	}
+	n.log.Debug("request failed", "peer", c.peer.ID().Short(), "request", wire.KindOf(m), "err", err)
+	if errors.Is(err, io.ErrUnexpectedEOF) && m == nil {
+		s.Cancel() // not even a request: nobody waits for an answer
+		return
+	}
+	s.refuse(wire.RefusalFor(err))
+}
+
+func (n *Net) handle(ctx context.Context, s *Stream, m wire.Message) error {
+	n.mu.RLock()
+	h := n.handlers[wire.KindOf(m)]
+	n.mu.RUnlock()
+	if h == nil {
+		return wire.Refuse(wire.Code_UNSUPPORTED, "this node does not serve %s", wire.KindOf(m))
+	}
+	return h(ctx, s.conn.peer, s, m)
+}
+
+// finish ends an exchange that went well. What the peer might still send is not wanted.
+func (s *Stream) finish() {
+	if !s.finished {
+		s.str.Close()
+	}
+	s.str.CancelRead(quic.StreamErrorCode(wire.Code_CANCELLED))
+}
+
+// refuse ends an exchange with a no: as an Error message, or, when body bytes were sent already, by
+// resetting the stream. The answer goes out before the peer is asked to stop sending.
+func (s *Stream) refuse(r *wire.Refusal) {
+	code := quic.StreamErrorCode(r.Message().GetCode())
+	if s.raw || s.finished || s.Send(r.Message()) != nil {
+		s.str.CancelWrite(code)
+	} else {
+		s.str.Close()
+	}
+	s.str.CancelRead(code)
+}

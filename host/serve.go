@@ -1,0 +1,60 @@
+package host
+
+import (
+	"context"
+
+	"github.com/tesseras/tesseras/host/attest"
+	"github.com/tesseras/tesseras/host/custody"
+	"github.com/tesseras/tesseras/host/quicnet"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// serveCustody joins the front door to the room that keeps fragments.
+func serveCustody(net *quicnet.Net, c *custody.Service) {
+	net.Handle(wire.KindReplicate, func(ctx context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		q := req.(*wire.Replicate)
+		sender := custody.Sender{Key: from.Contact.Key, ID: from.ID(), Owner: from.Owner}
+		ack, err := c.Replicate(ctx, sender, q, s.Body(int64(q.GetSize())))
+		if err != nil {
+			return err
+		}
+		return s.Send(ack)
+	})
+	net.Handle(wire.KindFetchFragment, func(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		size, body, err := c.Fragment(req.(*wire.FetchFragment))
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		if err := s.Send(&wire.FragmentHeader{Size: uint64(size)}); err != nil {
+			return err
+		}
+		return s.SendBody(body, size)
+	})
+	net.Handle(wire.KindFetchPlan, func(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		answer, err := c.Plan(sdk.TesseraID(req.(*wire.FetchPlan).GetTessera()))
+		if err != nil {
+			return err
+		}
+		return s.Send(answer)
+	})
+	net.Handle(wire.KindForget, func(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		removed, err := c.Forget(req.(*wire.Forget).GetTombstone())
+		if err != nil {
+			return err
+		}
+		return s.Send(&wire.ForgetAck{Removed: uint32(removed)})
+	})
+}
+
+// serveAttest joins the front door to the room that answers for the index.
+func serveAttest(net *quicnet.Net, a *attest.Service) {
+	net.Handle(wire.KindAttestRequest, func(ctx context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		answer, err := a.Answer(ctx, from.Contact.Key, req.(*wire.AttestRequest))
+		if err != nil {
+			return err
+		}
+		return s.Send(answer)
+	})
+}

@@ -1,0 +1,101 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tesseras/tesseras/host/archive"
+	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/journal"
+	"github.com/tesseras/tesseras/host/sidecar"
+	"github.com/tesseras/tesseras/host/vfs"
+)
+
+// store is the half of a node that needs no network: what is on this disk. Opening it takes the data
+// directory for this process alone.
+type store struct {
+	dir       *vfs.Dir
+	id        *identity.Identity
+	catalog   *catalog.Catalog
+	journal   *journal.Journal
+	objects   *cas.Store
+	documents documents
+	archive   *archive.Archive
+}
+
+// openStore opens the data directory and finishes what a crash cut short. It is the only way to open
+// one, for the daemon, the command line and the tests alike.
+func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (s *store, err error) {
+	s = &store{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open %s: %w", dataDir, err), s.close())
+			s = nil
+		}
+	}()
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return s, err
+	}
+	// the index comes first: its lock is that of the whole directory
+	s.catalog, err = catalog.Open(filepath.Join(dataDir, "index"), catalog.Options{
+		IndexCache: int64(cfg.Performance.IndexCache),
+		LockWait:   lockWait(cfg.Storage.LockWait.Std()),
+		Logger:     log,
+	})
+	if err != nil {
+		return s, err
+	}
+	if s.id, err = identity.LoadOrCreate(filepath.Join(dataDir, "identity"), cfg.Network.PowBits); err != nil {
+		return s, err
+	}
+	if s.dir, err = vfs.OpenDir(dataDir); err != nil {
+		return s, err
+	}
+	if s.journal, err = journal.Open(s.dir, "journal", journal.Config{Logger: log}); err != nil {
+		return s, err
+	}
+	if s.objects, err = cas.New(s.dir, cas.Config{MinFree: uint64(cfg.Storage.MinFree)}); err != nil {
+		return s, err
+	}
+	if s.documents.shelf, err = sidecar.Open(s.dir, sidecar.Plans); err != nil {
+		return s, err
+	}
+	s.archive, err = archive.New(archive.Deps{
+		FS: s.dir, CAS: s.objects, Catalog: s.catalog, Plans: s.documents.shelf, Owner: s.id.Owner, Logger: log,
+	}, archive.Config{})
+	if err != nil {
+		return s, err
+	}
+	return s, s.archive.Recover(ctx)
+}
+
+// lockWait turns "do not wait" into what the catalog calls it.
+func lockWait(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// close closes what was opened.
+func (s *store) close() error {
+	var errs []error
+	if s.journal != nil {
+		errs = append(errs, s.journal.Close())
+	}
+	if s.dir != nil {
+		errs = append(errs, s.dir.Close())
+	}
+	if s.catalog != nil {
+		errs = append(errs, s.catalog.Close()) // last: it lets the next process in
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,135 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// What is wrong with a frame. RefusalFor gives the code that tells the peer so.
+var (
+	ErrMalformed   = errors.New("malformed message")
+	ErrTooLarge    = errors.New("message above the ceiling of its kind")
+	ErrUnknownKind = errors.New("unknown kind of message")
+)
+
+// HeaderSize is the length of a frame's header: kind (1 byte) and body length (4, big-endian).
+const HeaderSize = 5
+
+// firstRead is how much is allocated on the word of a header alone; the rest follows what arrives.
+const firstRead = 4 << 10
+
+// WriteFrame sends one message in one Write.
+func WriteFrame(w io.Writer, m Message) error {
+	frame, err := AppendFrame(nil, m)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(frame)
+	return err
+}
+
+// AppendFrame appends the frame of a message to b. A message that the receiver would have to refuse
+// is an error here.
+func AppendFrame(b []byte, m Message) ([]byte, error) {
+	k := KindOf(m)
+	if k == 0 {
+		return nil, fmt.Errorf("encode %T: %w", m, ErrUnknownKind)
+	}
+	start := len(b)
+	b = append(b, byte(k), 0, 0, 0, 0)
+	b, err := proto.MarshalOptions{}.MarshalAppend(b, m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", k, err)
+	}
+	body := b[start+HeaderSize:]
+	if err := check(k, body); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", k, err)
+	}
+	binary.BigEndian.PutUint32(b[start+1:], uint32(len(body)))
+	return b, nil
+}
+
+// ReadFrame reads one message. Nothing is allocated before the ceiling was checked, and then no more
+// than a small multiple of the bytes that arrive. The end of r before a frame is io.EOF, within one
+// io.ErrUnexpectedEOF. An Error that the peer sent is a message like any other.
+func ReadFrame(r io.Reader) (Message, error) {
+	var header [HeaderSize]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return nil, err
+	}
+	k, size := Kind(header[0]), binary.BigEndian.Uint32(header[1:])
+	if !k.Known() {
+		return nil, fmt.Errorf("%w: %d", ErrUnknownKind, uint8(k))
+	}
+	if size > uint32(k.Ceiling()) {
+		return nil, fmt.Errorf("%s of %d bytes: %w", k, size, ErrTooLarge)
+	}
+	body, err := readBody(r, int(size))
+	if err != nil {
+		return nil, err
+	}
+	return Decode(k, body)
+}
+
+// Encode gives the body of a message's frame, as Decode reads it.
+func Encode(m Message) ([]byte, error) {
+	frame, err := AppendFrame(nil, m)
+	if err != nil {
+		return nil, err
+	}
+	return frame[HeaderSize:], nil
+}
+
+// Decode reads the body of a frame. The message keeps nothing of body.
+func Decode(k Kind, body []byte) (Message, error) {
+	if !k.Known() {
+		return nil, fmt.Errorf("%w: %d", ErrUnknownKind, uint8(k))
+	}
+	if err := check(k, body); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", k, err)
+	}
+	m := kinds[k].make()
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, m); err != nil {
+		return nil, fmt.Errorf("decode %s: %w: %w", k, ErrMalformed, err)
+	}
+	return m, nil
+}
+
+func check(k Kind, body []byte) error {
+	if len(body) > k.Ceiling() {
+		return fmt.Errorf("%d bytes: %w", len(body), ErrTooLarge)
+	}
+	if err := kinds[k].shape.check(body); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return nil
+}
+
+// readBody reads size bytes into a buffer that doubles as they come.
+func readBody(r io.Reader, size int) ([]byte, error) {
+	body := make([]byte, min(size, firstRead))
+	for got := 0; ; {
+		n, err := io.ReadFull(r, body[got:])
+		got += n
+		if err != nil {
+			return nil, noEOF(err)
+		}
+		if got == size {
+			return body, nil
+		}
+		bigger := make([]byte, min(size, 2*got))
+		copy(bigger, body)
+		body = bigger
+	}
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

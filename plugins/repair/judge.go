@@ -1,0 +1,157 @@
+package repair
+
+import (
+	"strconv"
+
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// class is how urgent a tessera is, the most urgent first.
+type class int
+
+const (
+	critical class = iota // at most one more loss is survived
+	criticalRider
+	due
+	spread // nothing is missing, but it is on too few peers
+	rider  // the owner is in debt: after all others
+	waits
+	healthy
+	hopeless
+)
+
+// verdict is what becomes of one tessera.
+type verdict struct {
+	class    class
+	rebuild  uint32 // 0 = all that are missing
+	waitMS   uint64
+	reason   string
+	position uint32
+	health   *sdk.TesseraHealth
+}
+
+const (
+	longestGrace = 24 * 60 * 60 * 1000 // before doubling
+	maxDoublings = 3
+)
+
+// judge is what holds for all tesseras of a round.
+type judge struct {
+	grace     uint64 // ms a silent peer is waited for
+	allowance uint64
+	storm     string // "" or why the silence is not believed
+}
+
+// newJudge sets the grace to half the interval between rounds, at most a day: a peer that is silent
+// in one round and back in the next costs nothing, one that is silent in two is given up.
+func newJudge(request *sdk.RepairRequest) judge {
+	return judge{
+		grace:     min(request.GetIntervalMs()/2, longestGrace),
+		allowance: request.GetDeficitAllowance(),
+		storm:     stormText(request.GetWeather()),
+	}
+}
+
+// stormText tells that at least half the peers fell silent together, or nobody answers at all: then
+// it is likely this node's own link.
+func stormText(w *sdk.Weather) string {
+	asked, silent, newly := uint64(w.GetPeersAsked()), uint64(w.GetPeersSilent()), uint64(w.GetPeersNewlySilent())
+	switch {
+	case asked == 0:
+		return ""
+	case silent >= asked:
+		return "none of " + amount(asked, "peer") + " answers, likely our own link"
+	case 2*newly >= asked:
+		return strconv.FormatUint(newly, 10) + " of " + amount(asked, "peer") + " fell silent at once, likely our own link"
+	}
+	return ""
+}
+
+func (j judge) judge(h *sdk.TesseraHealth) verdict {
+	switch {
+	case h.GetMissing() == 0 && h.GetPeersShort() == 0:
+		return verdict{class: healthy}
+	case h.GetMissing() == 0:
+		return j.now(h, spread, 0, "on "+amount(uint64(h.GetPeersShort()), "peer")+" fewer than asked for")
+	case !h.GetRecoverable():
+		return verdict{class: hopeless, reason: "fewer fragments are held than a rebuild needs"}
+	case h.GetSurvivesPeers() <= 1:
+		return j.now(h, critical, 0, "survives "+survivors(h)+": "+rebuilding(h.GetMissing()))
+	case h.GetSuspect() == 0:
+		return j.now(h, due, 0, "survives "+survivors(h)+": "+rebuilding(h.GetMissing()))
+	}
+	return j.suspects(h)
+}
+
+// suspects decides whether to wait for silent holders. The margin does not count on them, and it is at
+// least two here: another loss is survived while they are waited for. What is surely lost is rebuilt
+// meanwhile.
+func (j judge) suspects(h *sdk.TesseraHealth) verdict {
+	grace := j.grace << min(h.GetFlaps(), maxDoublings) // who came back before is likely to come back again
+	if j.storm != "" {
+		return j.wait(h, max(1, j.grace), j.storm)
+	}
+	silence := silentPeers(h) + " silent for " + sdk.DurationText(h.GetSuspectSinceMs()) + ", grace is " + sdk.DurationText(grace)
+	if h.GetSuspectSinceMs() >= grace {
+		return j.now(h, due, 0, silence+": "+rebuilding(h.GetMissing()))
+	}
+	return j.wait(h, grace-h.GetSuspectSinceMs(), silence)
+}
+
+func silentPeers(h *sdk.TesseraHealth) string {
+	if n := h.GetSuspectPeers(); n > 0 {
+		return amount(uint64(n), "peer")
+	}
+	return "holders of " + amount(uint64(h.GetSuspect()), "fragment")
+}
+
+// now orders a repair at once; an owner in debt comes after all others of the same urgency.
+func (j judge) now(h *sdk.TesseraHealth, c class, rebuild uint32, reason string) verdict {
+	if debt := j.debt(h); debt > 0 {
+		reason += "; after others, its owner owes us " + sdk.SizeText(debt)
+		if c == critical {
+			c = criticalRider
+		} else {
+			c = rider
+		}
+	}
+	return verdict{class: c, rebuild: rebuild, reason: reason}
+}
+
+// wait puts the suspects off, and orders only what is missing beside them.
+func (j judge) wait(h *sdk.TesseraHealth, ms uint64, why string) verdict {
+	if h.GetMissing() > h.GetSuspect() {
+		lost := h.GetMissing() - h.GetSuspect()
+		return j.now(h, due, lost, rebuilding(lost)+"; "+amount(uint64(h.GetSuspect()), "fragment")+" on silent peers can wait: "+why)
+	}
+	return verdict{class: waits, waitMS: ms, reason: "waits: " + why}
+}
+
+// debt is what the owner owes beyond doubt, 0 within the allowance. Our own and institutions' tesseras
+// are nobody's debt.
+func (j judge) debt(h *sdk.TesseraHealth) uint64 {
+	if h.GetOwn() || h.GetInstitutional() || h.GetOwnerBalanceBytes() >= 0 {
+		return 0
+	}
+	if owed := -uint64(h.GetOwnerBalanceBytes()); owed > j.allowance {
+		return owed
+	}
+	return 0
+}
+
+func survivors(h *sdk.TesseraHealth) string {
+	if h.GetSurvivesPeers() == 0 {
+		return "no loss"
+	}
+	return "any " + amount(uint64(h.GetSurvivesPeers()), "peer")
+}
+
+func rebuilding(n uint32) string { return amount(uint64(n), "fragment") + " to rebuild" }
+
+// amount writes a number with its noun.
+func amount(n uint64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.FormatUint(n, 10) + " " + noun
+}

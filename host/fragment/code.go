@@ -9,8 +9,11 @@ import (
 // code computes the missing chunks of one stripe from the present ones. All chunks of a stripe have
 // the same size. Shard r of parity is the sum over the data shards c of 1/(r^c) times shard c, in
 // GF(256) with polynomial 0x11d, r counted from the number of data shards (a Cauchy matrix; J. Bloemer
-// et al., "An XOR-Based Erasure-Resilient Coding Scheme", 1995). The library works on column blocks that
-// fit the first-level cache and on several cores by itself; splitting the columns before it makes it slower.
+// et al., "An XOR-Based Erasure-Resilient Coding Scheme", 1995).
+//
+// The library walks through columns that fit the first-level cache, on several cores, by itself. Cutting
+// the chunks before it only costs: 48+24 in columns of 16, 32 and 64 KiB ran at 9, 12 and 16 GB/s where
+// whole chunks of 256 KiB ran at 24.
 type code struct {
 	data, parity int
 	rs           reedsolomon.Encoder // nil without parity

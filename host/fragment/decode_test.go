@@ -93,6 +93,11 @@ func TestRebuildRefusesNonsense(t *testing.T) {
 	if err := Rebuild(t.Context(), plan, readers(shards, 0, 1, 2), nil); err != nil {
 		t.Errorf("nothing to rebuild: %v", err)
 	}
+	half := *plan
+	half.Fragments = plan.Fragments[:3]
+	if err := Decode(t.Context(), &half, readers(shards, 1, 2, 3), io.Discard); !errors.Is(err, ErrPlan) {
+		t.Errorf("a plan without all checksums: %v", err)
+	}
 	if err := Rebuild(t.Context(), &FragmentPlan{}, nil, nil); !errors.Is(err, ErrParams) {
 		t.Errorf("an empty plan: %v", err)
 	}

@@ -28,6 +28,9 @@ func newMender(ctx context.Context, plan *FragmentPlan, have map[int]io.Reader, 
 	if err := plan.Params.Check(); err != nil {
 		return nil, err
 	}
+	if len(plan.Fragments) != plan.Total() {
+		return nil, fmt.Errorf("%w: %d fragments, not %d", ErrPlan, len(plan.Fragments), plan.Total())
+	}
 	sources, err := pick(plan.Params, have)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,10 @@ func OpenPlan(b []byte) (*FragmentPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, p.Verify()
+	if err := p.Verify(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // ParsePlan reads a plan in its one spelling; anything else is ErrPlan. It looks at no

@@ -159,8 +159,8 @@ func (s *Spool) Shards(indices []int) (map[int]io.Reader, func(), error) {
 
 // Receive begins to receive a shard of the plan. Close the result; before that, Commit it.
 func (s *Spool) Receive(plan *FragmentPlan, index int) (*ShardWriter, error) {
-	if index < 0 || index >= plan.Total() {
-		return nil, fmt.Errorf("receive shard %d of %d: %w", index, plan.Total(), ErrParams)
+	if index < 0 || index >= len(plan.Fragments) {
+		return nil, fmt.Errorf("receive shard %d of %d: %w", index, len(plan.Fragments), ErrParams)
 	}
 	part := s.path(strconv.Itoa(index) + ".part")
 	f, err := s.create(part)
@@ -214,6 +214,7 @@ type ShardWriter struct {
 	left  int64
 	want  digest.Hash
 	hash  *digest.Hasher
+	err   error // of a write: the shard is lost
 	kept  bool
 }
 
@@ -224,12 +225,19 @@ func (w *ShardWriter) Write(p []byte) (int, error) {
 	}
 	w.left -= int64(len(p))
 	w.hash.Write(p)
-	return w.file.Write(p)
+	n, err := w.file.Write(p)
+	if err != nil {
+		w.err = fmt.Errorf("receive shard %d: %w", w.index, err)
+	}
+	return n, w.err
 }
 
 // Commit puts the shard into the spool if it is whole and the one the plan names, and returns
 // digest.ErrMismatch if not.
 func (w *ShardWriter) Commit() error {
+	if w.err != nil {
+		return w.err
+	}
 	if w.left > 0 || w.hash.Sum() != w.want {
 		return fmt.Errorf("receive shard %d: %w", w.index, digest.ErrMismatch)
 	}

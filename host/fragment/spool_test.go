@@ -247,3 +247,51 @@ func TestReceiveAgain(t *testing.T) {
 		t.Errorf("Complete: %v, %v", got, err)
 	}
 }
+
+// fullFS is a disk on which no file grows.
+type fullFS struct{ vfs.FS }
+
+func (f fullFS) Create(name string) (vfs.File, error) {
+	file, err := f.FS.Create(name)
+	return fullFile{file}, err
+}
+
+type fullFile struct{ vfs.File }
+
+func (fullFile) Write([]byte) (int, error) { return 0, errSink }
+
+func TestSpoolOnAFullDisk(t *testing.T) {
+	p := coded(2, 1, 100, 500)
+	packed := randomBytes(34, int(p.Packed))
+	shards, plan := encoded(t, p, packed)
+	s, dir := newSpool(t)
+	s.fsys = fullFS{s.fsys}
+	if _, err := Encode(t.Context(), p, bytes.NewReader(packed), s); !errors.Is(err, errSink) {
+		t.Errorf("encode: %v", err)
+	}
+	if err := s.Finish(p, plan.Fragments); !errors.Is(err, errSink) {
+		t.Errorf("finish: %v", err)
+	}
+	if _, err := s.Encoded(p); !errors.Is(err, ErrNotSpooled) {
+		t.Errorf("encoded: %v", err)
+	}
+	w, err := s.Receive(plan, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(shards[1]); !errors.Is(err, errSink) {
+		t.Errorf("write: %v", err)
+	}
+	if err := w.Commit(); !errors.Is(err, errSink) {
+		t.Errorf("a shard that was not written is committed: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.Remove(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the spool is still there: %v", err)
+	}
+}

@@ -11,8 +11,8 @@ import (
 // VerifyShard reads a shard whole and tells whether it is the one the plan names: digest.ErrMismatch
 // if not. It must be asked of every shard before Decode or Rebuild see it.
 func VerifyShard(ctx context.Context, plan *FragmentPlan, index int, r io.Reader) error {
-	if index < 0 || index >= plan.Total() {
-		return fmt.Errorf("verify shard %d of %d: %w", index, plan.Total(), ErrParams)
+	if index < 0 || index >= len(plan.Fragments) {
+		return fmt.Errorf("verify shard %d of %d: %w", index, len(plan.Fragments), ErrParams)
 	}
 	if err := verify(ctx, plan.Fragments[index], plan.ShardSize(), r); err != nil {
 		return fmt.Errorf("verify shard %d: %w", index, err)

@@ -3,12 +3,10 @@ package localapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -38,35 +36,11 @@ func Dial(ctx context.Context, dataDir string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	waiting := &oneConn{conn: first}
-	c := newClient(func(ctx context.Context) (net.Conn, error) {
-		if conn := waiting.take(); conn != nil {
-			return conn, nil
-		}
-		return dialSocket(ctx, dataDir)
-	})
+	_ = first.Close() // it has told what we wanted to know
+	c := newClient(func(ctx context.Context) (net.Conn, error) { return dialSocket(ctx, dataDir) })
 	c.Daemon = true
-	c.close = func() error {
-		if conn := waiting.take(); conn != nil {
-			return conn.Close()
-		}
-		return nil
-	}
+	c.close = func() error { return nil }
 	return c, nil
-}
-
-// oneConn keeps a connection until somebody wants it.
-type oneConn struct {
-	mu   sync.Mutex // guards below
-	conn net.Conn
-}
-
-func (o *oneConn) take() net.Conn {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	conn := o.conn
-	o.conn = nil
-	return conn
 }
 
 // Local serves a backend from this process's memory, with the same handlers as a node. Closing the
@@ -237,5 +211,3 @@ func failure(ctx context.Context, err error) error {
 	}
 	return offWire(err)
 }
-
-var errTruncated = fmt.Errorf("the stream broke off: %w", io.ErrUnexpectedEOF)

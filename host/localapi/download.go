@@ -3,6 +3,7 @@ package localapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -20,6 +21,8 @@ type Body struct {
 	ctx      context.Context
 	response *http.Response
 }
+
+var errTruncated = fmt.Errorf("the stream broke off: %w", io.ErrUnexpectedEOF)
 
 // Packed opens one of the owner's tesseras. The caller closes the body.
 func (c *Client) Packed(ctx context.Context, id string) (*Body, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 )
 
@@ -52,6 +53,10 @@ func broken(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	var noise *url.Error // says method and URL, which mean nothing to a person
+	if errors.As(err, &noise) {
+		err = noise.Err
+	}
 	return lost(err)
 }
 
@@ -77,7 +82,7 @@ type upload struct {
 	cancel context.CancelFunc
 	write  func(context.Context, io.Writer) error
 	done   chan struct{} // closed when write has returned, or never will be called
-	failed error         // of write alone; read it after done
+	failed error         // of write alone, and not because it was stopped; read it after done
 
 	mu              sync.Mutex // guards below
 	started, closed bool
@@ -110,7 +115,7 @@ func (u *upload) WriteTo(w io.Writer) (int64, error) {
 	if err == nil {
 		err = buffered.Flush()
 	}
-	if out.err == nil {
+	if out.err == nil && u.ctx.Err() == nil {
 		u.failed = err
 	}
 	return out.n, err

@@ -65,9 +65,13 @@ func canonicalHoldings(holdings []*sdk.Holding) ([]*sdk.Holding, error) {
 		}
 		fragments := slices.Clone(h.Fragments)
 		slices.Sort(fragments)
+		fragments = slices.Compact(fragments)
+		if len(fragments) > sdk.MaxFragments {
+			return nil, malformed("place: holder %s of %d fragments", sdk.ShortID(h.Id), len(fragments))
+		}
 		out = append(out, &sdk.Holding{
 			Id: h.Id, Subnet: h.Subnet, Operator: strings.ToValidUTF8(h.Operator, "?"), Institutional: h.Institutional,
-			Fragments: slices.Compact(fragments),
+			Fragments: fragments,
 		})
 	}
 	slices.SortFunc(out, func(a, b *sdk.Holding) int { return bytes.Compare(a.Id, b.Id) })

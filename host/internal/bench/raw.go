@@ -1,3 +1,5 @@
+// Command bench measures each step of the main job beside its bound: the time the raw parts alone need
+// for the same bytes, in the same run.
 package main
 
 import (

@@ -47,6 +47,7 @@ type house struct {
 	*Archive
 	dir string
 	fs  *vfs.Dir
+	own *catalog.Catalog // the catalog, when it closes with the house
 	clk clock
 }
 
@@ -55,6 +56,7 @@ type houseOptions struct {
 	reached func(string)
 	minFree uint64
 	now     func() time.Time
+	rows    *catalog.Catalog // instead of the one on disk; it stays open
 }
 
 // openHouse opens and recovers the archive of a data directory.
@@ -82,11 +84,14 @@ func openDoors(dir string, o houseOptions) (_ *house, err error) {
 		h.clk.seconds.Store(time.Now().UnixNano() % 1e9)
 		o.now = h.clk.now
 	}
-	rows, err := catalog.Open(filepath.Join(dir, "index"), catalog.Options{Ballast: -1, Now: o.now})
-	if err != nil {
-		return nil, errors.Join(err, h.fs.Close())
+	rows := o.rows
+	if rows == nil {
+		rows, err = catalog.Open(filepath.Join(dir, "index"), catalog.Options{Ballast: -1, Now: o.now})
+		if err != nil {
+			return nil, errors.Join(err, h.fs.Close())
+		}
+		h.own = rows
 	}
-	h.Archive = &Archive{catalog: rows}
 	store, err := cas.New(fsys, cas.Config{MinFree: o.minFree})
 	if err != nil {
 		return nil, errors.Join(err, h.close())
@@ -103,7 +108,12 @@ func openDoors(dir string, o houseOptions) (_ *house, err error) {
 	return h, nil
 }
 
-func (h *house) close() error { return errors.Join(h.catalog.Close(), h.fs.Close()) }
+func (h *house) close() error {
+	if h.own == nil {
+		return h.fs.Close()
+	}
+	return errors.Join(h.own.Close(), h.fs.Close())
+}
 
 func newHouse(t testing.TB) *house { return reopen(t, t.TempDir(), houseOptions{}) }
 
@@ -143,6 +153,8 @@ func (f tree) bytes() (n int64) {
 	return n
 }
 
+var someday = time.Unix(1_600_000_000, 5)
+
 // stream gives a folder as it comes to the node.
 func (f tree) stream(title string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "tesseras-folder")
@@ -150,12 +162,15 @@ func (f tree) stream(title string) ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	for path, content := range f {
-		full := filepath.Join(dir, path)
+	for _, path := range slices.Sorted(maps.Keys(f)) {
+		full, content := filepath.Join(dir, path), f[path]
 		if strings.HasSuffix(path, "/") {
 			err = os.MkdirAll(full, 0o700)
 		} else if err = os.MkdirAll(filepath.Dir(full), 0o700); err == nil {
 			err = os.WriteFile(full, []byte(content), 0o600)
+		}
+		if err == nil {
+			err = os.Chtimes(full, someday, someday)
 		}
 		if err != nil {
 			return nil, err

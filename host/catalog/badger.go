@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -41,6 +43,9 @@ func openDisk(dir string, indexCache int64, log *slog.Logger) (*disk, error) {
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{log})
+	if err := clearUnborn(dir); err != nil {
+		return nil, err
+	}
 	if err := verifyTables(dir, opt); err != nil {
 		return nil, orDamaged(err)
 	}
@@ -49,6 +54,28 @@ func openDisk(dir string, indexCache int64, log *slog.Logger) (*disk, error) {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return &disk{db}, nil
+}
+
+// clearUnborn removes logs that a process was killed over just after it had made the file and before it
+// gave it a size. There is nothing in them, but Badger refuses to open beside one.
+func clearUnborn(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := e.Info()
+		if err == nil && info.Size() == 0 {
+			err = os.Remove(filepath.Join(dir, e.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // orDamaged calls everything damage but what the operating system refused us. A file that is missing is

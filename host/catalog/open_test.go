@@ -119,6 +119,23 @@ func TestFlippedBitIsDetected(t *testing.T) {
 	})
 }
 
+// TestKilledOverANewLog opens beside logs that were made and never given a size.
+func TestKilledOverANewLog(t *testing.T) {
+	dir := t.TempDir()
+	c := openTemp(t, dir, Options{})
+	update(t, c, func(tx *Tx) error { return tx.PutMeta("a", []byte("1")) })
+	must(t, c.Close())
+	for _, name := range []string{"00099.mem", "000099.vlog"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		c = openTemp(t, dir, Options{})
+		view(t, c, func(tx *Tx) error {
+			_, err := tx.Meta("a")
+			return err
+		})
+		must(t, c.Close())
+	}
+}
+
 func TestFolderWithoutPermission(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))

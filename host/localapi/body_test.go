@@ -38,7 +38,7 @@ func TestBodyArrivesWhole(t *testing.T) {
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s: %d bytes of %d, %v", name, len(got), len(want), err)
 			}
-			if b.Size != int64(len(want)) || len(b.Sources) != 1 || b.Sources[0].Node != aNodeID {
+			if b.ID != anID || b.Size != int64(len(want)) || len(b.Sources) != 1 || b.Sources[0].Node != aNodeID {
 				t.Errorf("%s: size %d, sources %v", name, b.Size, b.Sources)
 			}
 			if err := b.Close(); err != nil {
@@ -78,10 +78,14 @@ func TestBrokenBodyIsNeverTakenForWhole(t *testing.T) {
 func TestBodyOfAKilledNode(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"cut": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(headerID, anID.String())
 			_, _ = w.Write(make([]byte, 1<<20))
 			panic(http.ErrAbortHandler)
 		},
-		"silent": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) },
+		"silent": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(headerID, anID.String())
+			_, _ = w.Write(make([]byte, 1<<20))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -3,6 +3,7 @@ package localapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,11 +11,14 @@ import (
 	"net/textproto"
 	"net/url"
 	"strconv"
+
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // Body is a packed tar on its way from the node. Only io.EOF says that all of it came; any other error
 // says that what was read is not to be kept.
 type Body struct {
+	ID      sdk.TesseraID
 	Size    int64    // in bytes
 	Sources []Source // the holders it was restored from
 
@@ -58,6 +62,9 @@ func (c *Client) get(ctx context.Context, path string) (*Body, error) {
 		return nil, err
 	}
 	b := &Body{ctx: ctx, response: response}
+	if b.ID, err = sdk.ParseTesseraID(response.Header.Get(headerID)); err != nil {
+		return nil, errors.Join(fmt.Errorf("answer of the node: %w", err), b.Close())
+	}
 	// Both are for show; a node that does not say leaves them empty.
 	b.Size, _ = strconv.ParseInt(response.Header.Get(headerSize), 10, 64)
 	_ = json.Unmarshal([]byte(response.Header.Get(headerSources)), &b.Sources)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 )
 
@@ -100,19 +102,25 @@ type errorBody struct {
 	Hint  string `json:"hint"`
 }
 
-// maxErrorText bounds an error in bytes; that of a folder with many bad files may be long, and it has
-// to fit into a trailer.
-const maxErrorText = 8 << 10
-
 // ErrorJSON is an error as scripts read it: {"error","code","hint"}.
-func ErrorJSON(err error) []byte {
-	text := err.Error()
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText] + " ..."
-	}
+func ErrorJSON(err error) []byte { return errorJSON(err, oneLine(err)) }
+
+func errorJSON(err error, text string) []byte {
 	b, _ := json.Marshal(errorBody{text, CodeOf(err), HintOf(err)}) // texts and a number never fail
 	return b
 }
+
+// ErrorText is an error as people read it: one line "program: what: why", and one "hint: what to do".
+func ErrorText(program string, err error) string {
+	text := fmt.Sprintf("%s: %s\n", program, Name(oneLine(err)).Printable())
+	if hint := HintOf(err); hint != "" {
+		text += fmt.Sprintf("hint: %s\n", Name(hint).Printable())
+	}
+	return text
+}
+
+// oneLine puts errors that were joined on one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func parseErrorJSON(b []byte) (error, bool) {
 	var body errorBody

@@ -17,6 +17,7 @@ import (
 // What travels beside a body.
 const (
 	headerStatus   = "Tesseras-Status"   // trailer: statusOK, or the error as JSON
+	headerID       = "Tesseras-Id"       // of the tessera in the body
 	headerSize     = "Tesseras-Size"     // of the body in bytes
 	headerSources  = "Tesseras-Sources"  // holders a fetch came from, as JSON
 	headerProgress = "Tesseras-Progress" // of the search, in interim responses, as JSON
@@ -63,12 +64,18 @@ func interim(w http.ResponseWriter, p Progress) {
 }
 
 func (f *files) send(w http.ResponseWriter, r *http.Request, open func(context.Context, sdk.TesseraID) (Packed, error)) {
-	p, err := with(r.Context(), f.backend, r.PathValue("id"), open)
+	id, err := resolve(r.Context(), f.backend, r.PathValue("id"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	p, err := open(r.Context(), id)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	h := w.Header()
+	h.Set(headerID, id.String())
 	h.Set("Content-Type", "application/x-tar")
 	h.Set("Trailer", headerStatus)
 	h.Set(headerSize, strconv.FormatInt(p.Size, 10))
@@ -88,11 +95,18 @@ func (f *files) send(w http.ResponseWriter, r *http.Request, open func(context.C
 // onlyWriter hides ReadFrom, which would flush after each of its smaller pieces.
 type onlyWriter struct{ io.Writer }
 
+// maxErrorText bounds the error in a trailer, in bytes: that of a folder with many bad files may be long.
+const maxErrorText = 8 << 10
+
 func statusOf(err error) string {
 	if err == nil {
 		return statusOK
 	}
-	return asciiJSON(ErrorJSON(err))
+	text := oneLine(err)
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText] + " ..."
+	}
+	return asciiJSON(errorJSON(err, text))
 }
 
 // refuse answers with an error instead of what was asked for.

@@ -87,6 +87,10 @@ func TestCodesAndHints(t *testing.T) {
 			t.Errorf("%s: code %d, hint %q, want %d, %q", name, CodeOf(c.err), HintOf(c.err), c.code, c.hint)
 		}
 	}
+	joined := Fail(CodeFailed, "look\x1b there", errors.Join(errBoom, errBoom))
+	if got := ErrorText("tes", joined); got != "tes: boom; boom\nhint: look%1B there\n" {
+		t.Errorf("an error is printed %q", got)
+	}
 	long := errors.New(strings.Repeat("x", 10*maxErrorText))
 	if n := len(statusOf(long)); n > maxErrorText+200 {
 		t.Errorf("a long error makes a trailer of %d bytes", n)

@@ -60,12 +60,15 @@ func broken(ctx context.Context, err error) error {
 	return lost(err)
 }
 
+// maxRefusal is the most that is read of an error: it may name every file of a folder.
+const maxRefusal = 64 << 20
+
 // refusal reads the error an answer has instead of what was asked for.
 func refusal(r *http.Response) error {
 	if r.StatusCode == http.StatusOK {
 		return nil
 	}
-	text, err := io.ReadAll(io.LimitReader(r.Body, 8*maxErrorText))
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxRefusal))
 	if err != nil {
 		return lost(err)
 	}

@@ -175,11 +175,7 @@ func (s *Service) known(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := fragment.ParsePlan(text)
-	if err != nil {
-		return nil, err
-	}
-	return plan, plan.Verify()
+	return fragment.OpenPlan(text)
 }
 
 // encode fills the spool, unless an earlier publish did and all of it is still right: a spool is not

@@ -22,8 +22,8 @@ import (
 const (
 	askedAtOnce    = 16   // holders asked at the same time
 	perQuestion    = 1024 // tesseras a question names at most
-	attestPatience = 5 * time.Second
-	pingPatience   = 5 * time.Second
+	attestPatience = 4 * time.Second
+	pingPatience   = 3 * time.Second
 )
 
 // patient is one tessera under examination.

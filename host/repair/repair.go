@@ -254,9 +254,5 @@ func (s *Service) loadPlan(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := fragment.ParsePlan(text)
-	if err != nil {
-		return nil, err
-	}
-	return plan, plan.Verify()
+	return fragment.OpenPlan(text)
 }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -134,7 +135,15 @@ func (s *Service) fetch(ctx context.Context, c *Collected, peers []identity.Cont
 		return fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", ErrSpace, free, bytes, s.config.MinFree)
 	}
 	sum := &sum{total: int64(need) * c.Plan.ShardSize(), report: progress}
-	got, err := gather.Any(ctx, s.sources(ctx, c.Plan, peers), c.have, need, fetcher{s.network, c.Plan, c.spool}, gather.Config{
+	if err = s.fetchFrom(ctx, c, s.sources(ctx, c, peers, false), sum); errors.As(err, new(*gather.InsufficientError)) {
+		err = s.fetchFrom(ctx, c, s.sources(ctx, c, peers, true), sum)
+	}
+	return err
+}
+
+func (s *Service) fetchFrom(ctx context.Context, c *Collected, sources []gather.Source, sum *sum) error {
+	need := c.Plan.Data - len(c.have)
+	got, err := gather.Any(ctx, sources, c.have, need, fetcher{s.network, c.Plan, c.spool}, gather.Config{
 		Concurrent: s.config.Concurrent,
 		Progress:   sum.add,
 	})
@@ -158,7 +167,7 @@ func (c *Collected) served(node sdk.NodeID, index int) {
 func (s *Service) plan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
 	text, err := s.documents.Plan(id)
 	if err == nil {
-		if plan, err := fragment.ParsePlan(text); err == nil && plan.Verify() == nil {
+		if plan, err := fragment.OpenPlan(text); err == nil {
 			return plan, nil
 		}
 		s.log.Warn("the plan kept here is damaged", "tessera", id.Short())
@@ -213,22 +222,49 @@ func (s *Service) askPlan(ctx context.Context, id sdk.TesseraID, peers []identit
 	return nil, errors.Join(fmt.Errorf("%w: %d peers asked", ErrNoPlan, len(peers)), err)
 }
 
-// sources asks every peer what it holds; one that does not answer holds nothing.
-func (s *Service) sources(ctx context.Context, plan *fragment.FragmentPlan, peers []identity.Contact) []gather.Source {
-	found := make([]gather.Source, len(peers))
+// latecomers is how long peers that have not said what they hold are waited for once the others hold
+// enough.
+const latecomers = 300 * time.Millisecond
+
+// sources asks every peer what it holds. Unless it is patient, it waits for all answers only where
+// those that came do not name enough fragments. One that does not answer holds nothing.
+func (s *Service) sources(ctx context.Context, c *Collected, peers []identity.Contact, patient bool) []gather.Source {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan gather.Source, len(peers))
 	var g errgroup.Group
-	g.SetLimit(askedAtOnce)
-	for i, p := range peers {
+	g.SetLimit(len(peers) + 1)
+	for _, p := range peers {
 		g.Go(func() error {
-			held, err := s.network.Held(ctx, p, plan)
-			if err != nil {
+			held, err := s.network.Held(ctx, p, c.Plan)
+			if err != nil && ctx.Err() == nil {
 				s.log.Debug("a holder did not say what it holds", "peer", p.ID().Short(), "err", err)
 			}
-			found[i] = gather.Source{Peer: p, Fragments: held}
+			answers <- gather.Source{Peer: p, Fragments: held}
 			return nil
 		})
 	}
-	_ = g.Wait() // nothing fails
+	defer func() { cancel(); _ = g.Wait() }() // nothing fails
+	var found []gather.Source
+	var late <-chan time.Time
+	named := map[int]bool{}
+	for _, i := range c.have {
+		named[i] = true
+	}
+	for len(found) < len(peers) {
+		select {
+		case <-late:
+			return found
+		case a := <-answers:
+			found = append(found, a)
+			for _, i := range a.Fragments {
+				named[i] = true
+			}
+			if !patient && late == nil && len(named) >= c.Plan.Data {
+				late = time.After(latecomers)
+			}
+		}
+	}
 	return found
 }
 

@@ -20,7 +20,7 @@ var (
 const HeaderSize = 5
 
 // firstRead is how much is allocated on the word of a header alone; the rest follows what arrives.
-const firstRead = 4 << 10
+const firstRead = 16 << 10
 
 // WriteFrame sends one message in one Write.
 func WriteFrame(w io.Writer, m Message) error {
@@ -53,8 +53,8 @@ func AppendFrame(b []byte, m Message) ([]byte, error) {
 	return b, nil
 }
 
-// ReadFrame reads one message. Nothing is allocated before the ceiling was checked, and then no more
-// than a small multiple of the bytes that arrive. The end of r before a frame is io.EOF, within one
+// ReadFrame reads one message. Nothing is allocated before the ceiling was checked, and then, with
+// the message itself, no more than four times what arrives and 64 KiB. The end of r before a frame is io.EOF, within one
 // io.ErrUnexpectedEOF. An Error that the peer sent is a message like any other.
 func ReadFrame(r io.Reader) (Message, error) {
 	var header [HeaderSize]byte
@@ -109,22 +109,30 @@ func check(k Kind, body []byte) error {
 	return nil
 }
 
-// readBody reads size bytes into a buffer that doubles as they come.
+// readBody reads size bytes, taking memory in pieces that double as they arrive.
 func readBody(r io.Reader, size int) ([]byte, error) {
-	body := make([]byte, min(size, firstRead))
+	var pieces [][]byte
 	for got := 0; ; {
-		n, err := io.ReadFull(r, body[got:])
-		got += n
-		if err != nil {
+		piece := make([]byte, min(size-got, max(got, firstRead)))
+		if _, err := io.ReadFull(r, piece); err != nil {
 			return nil, noEOF(err)
 		}
-		if got == size {
-			return body, nil
+		pieces = append(pieces, piece)
+		if got += len(piece); got == size {
+			return join(pieces, size), nil
 		}
-		bigger := make([]byte, min(size, 2*got))
-		copy(bigger, body)
-		body = bigger
 	}
+}
+
+func join(pieces [][]byte, size int) []byte {
+	if len(pieces) == 1 {
+		return pieces[0]
+	}
+	body := make([]byte, 0, size)
+	for _, p := range pieces {
+		body = append(body, p...)
+	}
+	return body
 }
 
 func noEOF(err error) error {

@@ -16,10 +16,11 @@ const (
 	MaxNodes        = 20       // contacts in Nodes, and closer ones in Pointers
 	MaxPointers     = 64       // pointers in StorePointers and in Pointers
 	MaxAttested     = 1024     // tesseras in AttestRequest
-	MaxFragments    = 255      // fragments of one tessera
+	MaxFragments    = 255      // fragments of one tessera; their indices are 0 to 254
 	MaxErrorText    = 512      // bytes
 	MaxSoftwareText = 128      // bytes
 	maxVersions     = 16
+	maxHoldings     = 1<<20 - 1<<10
 )
 
 // Message is any message of wire.proto.
@@ -79,7 +80,7 @@ var kinds = [...]kind{
 	KindReplicate:      {"Replicate", MaxPlan + 4*kib, &replicateShape, func() Message { return new(Replicate) }},
 	KindReplicateAck:   {"ReplicateAck", 1 * kib, &replicateAckShape, func() Message { return new(ReplicateAck) }},
 	KindAttestRequest:  {"AttestRequest", 64 * kib, &attestRequestShape, func() Message { return new(AttestRequest) }},
-	KindAttestResponse: {"AttestResponse", 1024 * kib, &attestResponseShape, func() Message { return new(AttestResponse) }},
+	KindAttestResponse: {"AttestResponse", maxHoldings + 1*kib, &attestResponseShape, func() Message { return new(AttestResponse) }},
 	KindFetchPlan:      {"FetchPlan", 1 * kib, &idShape, func() Message { return new(FetchPlan) }},
 	KindPlanResponse:   {"PlanResponse", MaxPlan + 8*kib, &planResponseShape, func() Message { return new(PlanResponse) }},
 	KindFetchFragment:  {"FetchFragment", 1 * kib, &fetchFragmentShape, func() Message { return new(FetchFragment) }},

@@ -106,14 +106,9 @@ var (
 		id(1, "nonce"),
 		{number: 2, name: "tesseras", wants: wantsBytes, most: MaxAttested, least: sdk.IDSize, bytes: sdk.IDSize},
 	}
-	heldShape = shape{
-		id(1, "tessera"),
-		{number: 2, name: "indices", wants: wantsVarints, most: MaxFragments},
-		blob(3, "checksums", MaxFragments*sdk.IDSize),
-	}
 	attestResponseShape = shape{
 		id(1, "holder"), id(2, "verifier"), id(3, "nonce"), number(4, "time").required(), number(5, "covered"),
-		message(6, "held", &heldShape, MaxAttested), signature(7),
+		blob(6, "holdings", maxHoldings), signature(7),
 	}
 	planResponseShape   = shape{blob(1, "plan", MaxPlan), blob(2, "tombstone", MaxTombstone)}
 	fetchFragmentShape  = shape{id(1, "tessera"), number(2, "index"), id(3, "checksum")}

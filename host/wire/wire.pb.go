@@ -1205,85 +1205,27 @@ func (x *AttestRequest) GetTesseras() [][]byte {
 	return nil
 }
 
-// Held is what a holder has of one tessera.
-type Held struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tessera       []byte                 `protobuf:"bytes,1,opt,name=tessera,proto3" json:"tessera,omitempty"`
-	Indices       []uint32               `protobuf:"varint,2,rep,packed,name=indices,proto3" json:"indices,omitempty"` // ascending, at most 255
-	Checksums     []byte                 `protobuf:"bytes,3,opt,name=checksums,proto3" json:"checksums,omitempty"`     // 32 bytes per index, in the same order
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Held) Reset() {
-	*x = Held{}
-	mi := &file_wire_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Held) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Held) ProtoMessage() {}
-
-func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Held.ProtoReflect.Descriptor instead.
-func (*Held) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *Held) GetTessera() []byte {
-	if x != nil {
-		return x.Tessera
-	}
-	return nil
-}
-
-func (x *Held) GetIndices() []uint32 {
-	if x != nil {
-		return x.Indices
-	}
-	return nil
-}
-
-func (x *Held) GetChecksums() []byte {
-	if x != nil {
-		return x.Checksums
-	}
-	return nil
-}
-
 // AttestResponse answers for the first `covered` tesseras of the request; of those, one that is not
 // listed is not held. The asker asks again for the rest.
 type AttestResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Holder        []byte                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`     // node key
-	Verifier      []byte                 `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"` // node key of who asked
-	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
-	Covered       uint32                 `protobuf:"varint,5,opt,name=covered,proto3" json:"covered,omitempty"`
-	Held          []*Held                `protobuf:"bytes,6,rep,name=held,proto3" json:"held,omitempty"`           // in the order of the request, at most 1,024
-	Signature     []byte                 `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"` // by the holder's node key, over all of the above
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Holder   []byte                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`     // node key
+	Verifier []byte                 `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"` // node key of who asked
+	Nonce    []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	TimeMs   int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	Covered  uint32                 `protobuf:"varint,5,opt,name=covered,proto3" json:"covered,omitempty"`
+	// For each tessera of which something is held, in the order of the request: its id (32 bytes), the
+	// number of fragments (1 byte, 1 to 255), and for each fragment, by ascending index, its index
+	// (1 byte, 0 to 254) and its stored checksum (32 bytes).
+	Holdings      []byte `protobuf:"bytes,6,opt,name=holdings,proto3" json:"holdings,omitempty"`
+	Signature     []byte `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"` // by the holder's node key, over all of the above
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AttestResponse) Reset() {
 	*x = AttestResponse{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1237,7 @@ func (x *AttestResponse) String() string {
 func (*AttestResponse) ProtoMessage() {}
 
 func (x *AttestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1250,7 @@ func (x *AttestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestResponse.ProtoReflect.Descriptor instead.
 func (*AttestResponse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AttestResponse) GetHolder() []byte {
@@ -1346,9 +1288,9 @@ func (x *AttestResponse) GetCovered() uint32 {
 	return 0
 }
 
-func (x *AttestResponse) GetHeld() []*Held {
+func (x *AttestResponse) GetHoldings() []byte {
 	if x != nil {
-		return x.Held
+		return x.Holdings
 	}
 	return nil
 }
@@ -1370,7 +1312,7 @@ type FetchPlan struct {
 
 func (x *FetchPlan) Reset() {
 	*x = FetchPlan{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1324,7 @@ func (x *FetchPlan) String() string {
 func (*FetchPlan) ProtoMessage() {}
 
 func (x *FetchPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1337,7 @@ func (x *FetchPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPlan.ProtoReflect.Descriptor instead.
 func (*FetchPlan) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FetchPlan) GetTessera() []byte {
@@ -1416,7 +1358,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1370,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1383,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlanResponse) GetPlan() []byte {
@@ -1470,7 +1412,7 @@ type FetchFragment struct {
 
 func (x *FetchFragment) Reset() {
 	*x = FetchFragment{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1424,7 @@ func (x *FetchFragment) String() string {
 func (*FetchFragment) ProtoMessage() {}
 
 func (x *FetchFragment) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1437,7 @@ func (x *FetchFragment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchFragment.ProtoReflect.Descriptor instead.
 func (*FetchFragment) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FetchFragment) GetTessera() []byte {
@@ -1529,7 +1471,7 @@ type FragmentHeader struct {
 
 func (x *FragmentHeader) Reset() {
 	*x = FragmentHeader{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1483,7 @@ func (x *FragmentHeader) String() string {
 func (*FragmentHeader) ProtoMessage() {}
 
 func (x *FragmentHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1496,7 @@ func (x *FragmentHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FragmentHeader.ProtoReflect.Descriptor instead.
 func (*FragmentHeader) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FragmentHeader) GetSize() uint64 {
@@ -1574,7 +1516,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1528,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1541,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Forget) GetTombstone() []byte {
@@ -1619,7 +1561,7 @@ type ForgetAck struct {
 
 func (x *ForgetAck) Reset() {
 	*x = ForgetAck{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1573,7 @@ func (x *ForgetAck) String() string {
 func (*ForgetAck) ProtoMessage() {}
 
 func (x *ForgetAck) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1586,7 @@ func (x *ForgetAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetAck.ProtoReflect.Descriptor instead.
 func (*ForgetAck) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ForgetAck) GetRemoved() uint32 {
@@ -1732,18 +1674,14 @@ const file_wire_proto_rawDesc = "" +
 	" \x01(\fR\tsignature\"A\n" +
 	"\rAttestRequest\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x1a\n" +
-	"\btesseras\x18\x02 \x03(\fR\btesseras\"X\n" +
-	"\x04Held\x12\x18\n" +
-	"\atessera\x18\x01 \x01(\fR\atessera\x12\x18\n" +
-	"\aindices\x18\x02 \x03(\rR\aindices\x12\x1c\n" +
-	"\tchecksums\x18\x03 \x01(\fR\tchecksums\"\xd7\x01\n" +
+	"\btesseras\x18\x02 \x03(\fR\btesseras\"\xc7\x01\n" +
 	"\x0eAttestResponse\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\fR\x06holder\x12\x1a\n" +
 	"\bverifier\x18\x02 \x01(\fR\bverifier\x12\x14\n" +
 	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12\x17\n" +
 	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x18\n" +
-	"\acovered\x18\x05 \x01(\rR\acovered\x12*\n" +
-	"\x04held\x18\x06 \x03(\v2\x16.tesseras.wire.v1.HeldR\x04held\x12\x1c\n" +
+	"\acovered\x18\x05 \x01(\rR\acovered\x12\x1a\n" +
+	"\bholdings\x18\x06 \x01(\fR\bholdings\x12\x1c\n" +
 	"\tsignature\x18\a \x01(\fR\tsignature\"%\n" +
 	"\tFetchPlan\x12\x18\n" +
 	"\atessera\x18\x01 \x01(\fR\atessera\"@\n" +
@@ -1801,7 +1739,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_wire_proto_goTypes = []any{
 	(Code)(0),              // 0: tesseras.wire.v1.Code
 	(Purpose)(0),           // 1: tesseras.wire.v1.Purpose
@@ -1822,14 +1760,13 @@ var file_wire_proto_goTypes = []any{
 	(*Replicate)(nil),      // 16: tesseras.wire.v1.Replicate
 	(*ReplicateAck)(nil),   // 17: tesseras.wire.v1.ReplicateAck
 	(*AttestRequest)(nil),  // 18: tesseras.wire.v1.AttestRequest
-	(*Held)(nil),           // 19: tesseras.wire.v1.Held
-	(*AttestResponse)(nil), // 20: tesseras.wire.v1.AttestResponse
-	(*FetchPlan)(nil),      // 21: tesseras.wire.v1.FetchPlan
-	(*PlanResponse)(nil),   // 22: tesseras.wire.v1.PlanResponse
-	(*FetchFragment)(nil),  // 23: tesseras.wire.v1.FetchFragment
-	(*FragmentHeader)(nil), // 24: tesseras.wire.v1.FragmentHeader
-	(*Forget)(nil),         // 25: tesseras.wire.v1.Forget
-	(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
+	(*AttestResponse)(nil), // 19: tesseras.wire.v1.AttestResponse
+	(*FetchPlan)(nil),      // 20: tesseras.wire.v1.FetchPlan
+	(*PlanResponse)(nil),   // 21: tesseras.wire.v1.PlanResponse
+	(*FetchFragment)(nil),  // 22: tesseras.wire.v1.FetchFragment
+	(*FragmentHeader)(nil), // 23: tesseras.wire.v1.FragmentHeader
+	(*Forget)(nil),         // 24: tesseras.wire.v1.Forget
+	(*ForgetAck)(nil),      // 25: tesseras.wire.v1.ForgetAck
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: tesseras.wire.v1.Error.code:type_name -> tesseras.wire.v1.Code
@@ -1843,12 +1780,11 @@ var file_wire_proto_depIdxs = []int32{
 	11, // 8: tesseras.wire.v1.Pointers.pointers:type_name -> tesseras.wire.v1.SignedPointer
 	4,  // 9: tesseras.wire.v1.Pointers.closer:type_name -> tesseras.wire.v1.Contact
 	1,  // 10: tesseras.wire.v1.Replicate.purpose:type_name -> tesseras.wire.v1.Purpose
-	19, // 11: tesseras.wire.v1.AttestResponse.held:type_name -> tesseras.wire.v1.Held
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1862,7 +1798,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -73,6 +73,9 @@ func malformed(request *sdk.PlaceRequest) string {
 		if len(h.GetId()) != sdk.IDSize || seen[string(h.GetId())] {
 			return "a holder's id is not 32 bytes, or stands there twice"
 		}
+		if len(h.GetFragments()) > sdk.MaxFragments {
+			return "a holder of more than " + strconv.Itoa(sdk.MaxFragments) + " fragments"
+		}
 		seen[string(h.GetId())] = true
 	}
 	return ""

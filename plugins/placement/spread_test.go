@@ -156,7 +156,10 @@ func TestMalformedRequests(t *testing.T) {
 		"an empty peer":       func(r *sdk.PlaceRequest) { r.Candidates[0] = nil },
 		"a peer twice":        func(r *sdk.PlaceRequest) { r.Candidates[1].Id = r.Candidates[0].Id },
 		"too many candidates": func(r *sdk.PlaceRequest) { r.Candidates = alone(1001) },
-		"a bad holder":        func(r *sdk.PlaceRequest) { r.Holdings = []*sdk.Holding{nil} },
+		"a hoard": func(r *sdk.PlaceRequest) {
+			r.Holdings = []*sdk.Holding{{Id: id("h", 0), Fragments: make([]uint32, 257)}}
+		},
+		"a bad holder": func(r *sdk.PlaceRequest) { r.Holdings = []*sdk.Holding{nil} },
 	}
 	for name, spoil := range tests {
 		r := request(16, 24, alone(7)...)

@@ -91,7 +91,11 @@ func (j judge) suspects(h *sdk.TesseraHealth) verdict {
 	if j.storm != "" {
 		return j.wait(h, max(1, j.grace), j.storm)
 	}
-	silence := silentPeers(h) + " silent for " + sdk.DurationText(h.GetSuspectSinceMs()) + ", grace is " + sdk.DurationText(grace)
+	silence := silentPeers(h) + " just fell silent"
+	if ms := h.GetSuspectSinceMs(); ms > 0 {
+		silence = silentPeers(h) + " silent for " + sdk.DurationText(ms)
+	}
+	silence += ", grace is " + sdk.DurationText(grace)
 	if h.GetSuspectSinceMs() >= grace {
 		return j.now(h, due, 0, silence+": "+rebuilding(h.GetMissing()))
 	}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tesseras/tesseras/cmd/internal/demo"
+	"github.com/tesseras/tesseras/host/localapi"
+)
+
+func (a *app) demoVerb() *cobra.Command {
+	o := demo.Options{}
+	cmd := a.does(&cobra.Command{
+		Use:   "demo [PATH]",
+		Short: "Watch a folder survive its owner and a third of the network",
+		Long: "Run a small network on this computer, each node a process of its own: preserve PATH (or a sample), kill\n" +
+			"holders without warning, watch the repair, destroy the owner, restore the folder on an empty node and\n" +
+			"compare it byte by byte. Nothing is left behind.",
+		Args: cobra.MaximumNArgs(1),
+	}, func(ctx context.Context, args []string) error {
+		if len(args) > 0 {
+			o.Path = args[0]
+		}
+		return a.demo(ctx, o)
+	})
+	cmd.Flags().IntVar(&o.Nodes, "nodes", 12, "holders, beside the owner and the empty node")
+	cmd.Flags().IntVar(&o.Kill, "kill", 4, "holders to kill")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "choose who is killed and what the sample holds (default: at random)")
+	cmd.Flags().BoolVar(&o.Keep, "keep", false, "leave the data directories behind")
+	return cmd
+}
+
+func (a *app) demo(ctx context.Context, o demo.Options) (err error) {
+	if o.Program, err = os.Executable(); err != nil {
+		return err
+	}
+	if o.Seed == 0 {
+		o.Seed = rand.Uint64N(1_000_000) + 1
+	}
+	o.Log = a.stdout
+	if a.json || a.quiet {
+		o.Log = io.Discard
+	}
+	if a.json && a.verbose {
+		o.Log = a.stderr
+	}
+	r, err := demo.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := a.print(r, func(w io.Writer) {
+		row(w, fmt.Sprintf("identical: %t (%d holders, %d killed, %d fragments rebuilt, %.1f s)", r.Identical, r.Nodes, r.Killed, r.RebuiltFragments, r.Seconds.Total))
+	}); err != nil {
+		return err
+	}
+	switch {
+	case !r.Identical:
+		return errors.New("the restored folder is not the original")
+	case r.Killed > 0 && r.RebuiltFragments == 0:
+		return localapi.Fail(localapi.CodeFailed, "run it again with --keep and read the logs", errors.New("nothing was rebuilt"))
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tesseras/tesseras/cmd/internal/daemon"
+)
+
+// verbs are all there are, in the order of the help.
+var verbs = []struct {
+	group string
+	build func(*app) *cobra.Command
+}{
+	{"mine", (*app).initVerb},
+	{"mine", (*app).createVerb},
+	{"mine", (*app).listVerb},
+	{"mine", (*app).showVerb},
+	{"mine", (*app).verifyVerb},
+	{"mine", (*app).exportVerb},
+	{"mine", (*app).deleteVerb},
+	{"network", (*app).publishVerb},
+	{"network", (*app).fetchVerb},
+	{"network", (*app).statusVerb},
+	{"network", (*app).peersVerb},
+	{"network", (*app).ledgerVerb},
+	{"network", (*app).repairVerb},
+	{"node", (*app).idVerb},
+	{"node", (*app).pathsVerb},
+	{"node", (*app).configVerb},
+	{"node", (*app).versionVerb},
+	{"node", (*app).demoVerb},
+	{"", (*app).nodeVerb},
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tes",
+		Short:         "Keep memories alive, together",
+		Long:          "tes keeps folders of memories as signed bundles (tesseras), gives fragments of them to peers,\nand brings them back, even from the network alone.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       daemon.Version(),
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.dataDirFlag, "data-dir", "", "data `DIR` (default $TESSERAS_DATA_DIR, else $XDG_DATA_HOME/tesseras)")
+	f.StringVar(&a.configFlag, "config", "", "configuration `FILE`")
+	f.BoolVar(&a.json, "json", false, "print JSON, errors too")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "nothing but the result")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "say more about the work")
+	f.BoolVar(&a.yes, "yes", false, "answer every question with yes")
+	root.AddGroup(
+		&cobra.Group{ID: "mine", Title: "My memories:"},
+		&cobra.Group{ID: "network", Title: "In the network:"},
+		&cobra.Group{ID: "node", Title: "This node:"},
+	)
+	root.SetHelpCommandGroupID("node")
+	root.SetCompletionCommandGroupID("node")
+	for _, v := range verbs {
+		cmd := v.build(a)
+		cmd.GroupID = v.group
+		root.AddCommand(cmd)
+	}
+	return root
+}
+
+// does makes a command do something, and remembers that its command line was understood.
+func (a *app) does(cmd *cobra.Command, act func(ctx context.Context, args []string) error) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a.begun, a.verb = true, verbOf(cmd)
+		return act(cmd.Context(), args)
+	}
+	return cmd
+}
+
+// verbOf is what a person typed after the program's name.
+func verbOf(cmd *cobra.Command) string {
+	if cmd.HasParent() && cmd.Parent().HasParent() {
+		return verbOf(cmd.Parent()) + " " + cmd.Name()
+	}
+	return cmd.Name()
+}
+
+// family is a command that is nothing without one of its own verbs.
+func family(cmd *cobra.Command, members ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(members...)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown verb %q of %s", args[0], cmd.CommandPath())
+		}
+		return fmt.Errorf("%s needs a verb", cmd.CommandPath())
+	}
+	return cmd
+}

@@ -297,10 +297,12 @@ func (l *local) health(t catalog.Tessera, busy func(sdk.TesseraID) bool) (state,
 		return state{name: localapi.HealthLocal}, nil
 	}
 	plan, err := l.plan(t.ID)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return state{name: localapi.HealthPublishing}, nil
-	}
-	if err != nil {
+	case errors.Is(err, fragment.ErrPlan):
+		return state{name: string(health.CorruptLocal)}, nil
+	case err != nil:
 		return state{}, err
 	}
 	s := state{plan: plan}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/archive"
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/gather"
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/identity"
@@ -36,6 +37,8 @@ type publishJob struct {
 	mu       sync.Mutex // guards watchers
 	watchers map[int]localapi.ProgressFunc
 	next     int
+
+	stop context.CancelFunc
 }
 
 func (j *publishJob) watch(f localapi.ProgressFunc) (leave func()) {
@@ -67,15 +70,27 @@ func (n *Node) startPublish(id sdk.TesseraID) *publishJob {
 		return j
 	}
 	j := &publishJob{done: make(chan struct{}), watchers: map[int]localapi.ProgressFunc{}}
+	var ctx context.Context
+	ctx, j.stop = context.WithCancel(n.background)
 	n.publishing[id] = j
 	n.tasks.Go(func() {
-		j.result, j.err = n.publisher.Publish(n.background, id, j.report)
+		j.result, j.err = n.publisher.Publish(ctx, id, j.report)
+		j.stop()
 		n.mu.Lock()
 		delete(n.publishing, id)
 		n.mu.Unlock()
 		close(j.done)
 	})
 	return j
+}
+
+// endPublish stops the publish of a tessera that is gone.
+func (n *Node) endPublish(id sdk.TesseraID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if j := n.publishing[id]; j != nil {
+		j.stop()
+	}
 }
 
 func (n *Node) busy(id sdk.TesseraID) bool {
@@ -97,21 +112,21 @@ func (n *Node) Publish(ctx context.Context, id sdk.TesseraID, o localapi.Publish
 	}
 	out := localapi.Published{ID: id}
 	reason := ""
-	for {
+	for again := false; ; again = true {
 		result, err := n.publishOnce(waiting, id, progress)
-		placed := out.Placed + result.Placed
 		if result.Plan != nil {
-			out = published(id, result)
-			reason = result.Reason
+			out, reason = published(result.Plan, result.Health), result.Reason
 		}
-		out.Placed = placed
 		switch {
 		case waiting.Err() != nil && ctx.Err() == nil:
-			return out, below(o.Timeout, out, reason)
+			return n.below(id, o.Timeout, reason)
 		case err != nil:
 			return out, explain(err)
 		case out.AtTarget || !o.Wait:
 			return out, nil
+		}
+		if !again {
+			n.cycle.Wake() // holders that were silent may be back, with what they held
 		}
 		select {
 		case <-waiting.Done():
@@ -134,19 +149,36 @@ func (n *Node) publishOnce(ctx context.Context, id sdk.TesseraID, progress local
 	}
 }
 
-func published(id sdk.TesseraID, r publish.Result) localapi.Published {
+func published(plan *fragment.FragmentPlan, r health.Report) localapi.Published {
 	return localapi.Published{
-		ID: id, Tier: tierName(r.Plan.Tier), Fragments: r.Health.Total, Placed: r.Placed, Peers: r.Health.Peers,
-		SurvivesPeers: r.Health.Survives.Peers, AtTarget: r.Health.Status == health.Healthy,
+		ID: plan.Tessera, Tier: tierName(plan.Tier), Fragments: r.Total, Placed: r.Held, Peers: r.Peers,
+		SurvivesPeers: r.Survives.Peers, AtTarget: r.Status == health.Healthy,
 	}
 }
 
-func below(timeout time.Duration, p localapi.Published, reason string) error {
-	err := fmt.Errorf("%w after %s: %d of %d fragments have a holder, on %d peers", errBelow, timeout, p.Placed, p.Fragments, p.Peers)
+// below tells how far a publish is that was waited for in vain.
+func (n *Node) below(id sdk.TesseraID, timeout time.Duration, reason string) (localapi.Published, error) {
+	t, err := n.archive.Get(id)
+	if err != nil {
+		return localapi.Published{ID: id}, explain(err)
+	}
+	st, err := n.health(t, n.busy)
+	if err != nil {
+		return localapi.Published{ID: id}, err
+	}
+	out, err := localapi.Published{ID: id}, fmt.Errorf("%w after %s: it is still being coded", errBelow, timeout)
+	if st.plan != nil {
+		out = published(st.plan, st.report)
+		err = fmt.Errorf("%w after %s: %d of %d fragments have a holder, on %d peers of the %d wanted",
+			errBelow, timeout, out.Placed, out.Fragments, out.Peers, n.cfg.Replication.Replicas)
+	}
+	if out.AtTarget {
+		return out, nil // just in time
+	}
 	if reason != "" {
 		err = fmt.Errorf("%w: %s", err, reason)
 	}
-	return localapi.Fail(localapi.CodeBelowTarget, "the node goes on trying; tes peers shows whom it has found", err)
+	return out, localapi.Fail(localapi.CodeBelowTarget, "the node goes on trying; tes peers shows whom it has found", err)
 }
 
 // Fetch implements localapi.Network. Where the network cannot give enough, the owner's own copy does.
@@ -170,7 +202,7 @@ func (n *Node) Fetch(ctx context.Context, id sdk.TesseraID, progress localapi.Pr
 	}
 	packed.Write = func(w io.Writer) error {
 		if err := collected.Decode(ctx, w); err != nil {
-			return err // what was fetched stays, and the next fetch goes on with it
+			return errors.Join(err, collected.Leave()) // what was fetched stays, and the next fetch goes on with it
 		}
 		return collected.Discard()
 	}
@@ -210,6 +242,7 @@ func (n *Node) Status(ctx context.Context, id sdk.TesseraID) (localapi.Status, e
 func (n *Node) Delete(ctx context.Context, id sdk.TesseraID) (localapi.Deleted, error) {
 	d, err := n.local.Delete(ctx, id)
 	if err == nil {
+		n.endPublish(id)
 		n.tasks.Go(func() {
 			if err := n.publisher.Withdraw(n.background); err != nil {
 				n.log.Info("holders will be told of a deletion later", "err", err)
@@ -240,7 +273,8 @@ func (n *Node) repairStep(p repair.Planned) localapi.RepairStep {
 	if t, err := n.archive.Get(p.Tessera); err == nil {
 		step.Title = localapi.Name(t.Title)
 	}
-	for _, m := range p.Report.Missing {
+	wanting, _ := p.Report.Wanting()
+	for _, m := range wanting {
 		step.Fragments = append(step.Fragments, m.Index)
 	}
 	switch {

@@ -48,6 +48,10 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 		SizeBytes: t.Bytes, Created: localapi.Moment{Time: t.Created}, Holders: []localapi.Holder{}, Damage: []localapi.Damage{}, Notes: []string{},
 	}
 	if st.plan == nil {
+		if st.name == string(health.CorruptLocal) {
+			s.Damage = append(s.Damage, localapi.Damage{Problem: "its plan is damaged here; tes publish makes it again"})
+			return s, nil
+		}
 		if t.WantPublished {
 			s.Notes = append(s.Notes, "It is being coded for the first time, or waits for that.")
 		} else {

@@ -126,7 +126,7 @@ func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Cont
 	}
 	for _, h := range rows {
 		if c, ok := holders.Contact(h); ok && found[c.Key] == (identity.Contact{}) {
-			found[c.Key] = c
+			found[c.Key] = n.Locate(c)
 		}
 	}
 	if len(found) == 0 {
@@ -141,6 +141,20 @@ func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Cont
 	}
 	slices.SortFunc(out[1:], func(a, b identity.Contact) int { return bytes.Compare(a.Key[:], b.Key[:]) })
 	return out, nil
+}
+
+// Locate gives a contact the address at which its node was met last: nodes move, and what was written
+// down about them does not.
+func (n *network) Locate(c identity.Contact) identity.Contact {
+	if k, met := n.dht.Peer(c.Key); met && k.Contact.Addr.IsValid() {
+		c.Addr = k.Contact.Addr
+	}
+	return c
+}
+
+// Forget implements publish.Forgetter.
+func (n *network) Forget(ctx context.Context, to identity.Contact, tombstone []byte) (removed int, err error) {
+	return n.Client.Forget(ctx, n.Locate(to), tombstone)
 }
 
 // Plan implements restore.Network.

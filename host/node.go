@@ -51,6 +51,7 @@ type Node struct {
 	repairer  *repair.Service
 	cycle     *cycle.Cycle
 	announcer *announcer
+	opened    time.Time
 
 	background context.Context // of publishes a person asked for; ends with Close
 	stop       context.CancelFunc
@@ -62,23 +63,28 @@ type Node struct {
 
 // Open opens the data directory and the socket and joins the rooms. The node answers peers only once
 // Run is called.
-func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (n *Node, err error) {
+func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (*Node, error) {
 	s, err := openStore(ctx, cfg, dataDir, log)
 	if err != nil {
 		return nil, explain(err)
 	}
-	n = &Node{local: local{store: s, cfg: cfg, log: log}, publishing: map[sdk.TesseraID]*publishJob{}}
+	n := &Node{local: local{store: s, cfg: cfg, log: log}, opened: time.Now(), publishing: map[sdk.TesseraID]*publishJob{}}
 	n.background, n.stop = context.WithCancel(context.Background())
-	defer func() {
-		if err != nil {
-			err = explain(errors.Join(err, n.Close()))
-		}
-	}()
+	if err := n.join(); err != nil {
+		return nil, explain(errors.Join(err, n.Close()))
+	}
+	return n, nil
+}
+
+func (n *Node) join() error {
+	if err := n.clearSpool(); err != nil {
+		return err
+	}
 	if err := n.openNetwork(); err != nil {
-		return nil, err
+		return err
 	}
 	n.joinServices()
-	return n, nil
+	return nil
 }
 
 func (n *Node) openNetwork() error {
@@ -168,6 +174,7 @@ func (n *Node) joinServices() {
 	}, n.log,
 		cycle.Step{Name: "publish", Run: n.publisher.Resume},
 		cycle.Step{Name: "repair", Run: n.repairer.Step},
+		cycle.Step{Name: "settle", Run: n.publisher.Settle},
 		cycle.Step{Name: "withdraw", Run: n.publisher.Withdraw},
 		cycle.Step{Name: "note", Run: n.noteRound},
 	)
@@ -176,6 +183,7 @@ func (n *Node) joinServices() {
 	n.dht.Register(n.net)
 	n.net.Handle(wire.KindPing, n.pong)
 	n.net.OnPeer(n.met)
+	n.net.OnLost(n.dht.Missed)
 }
 
 // pong tells that the node is alive, and what it would still take.
@@ -183,11 +191,13 @@ func (n *Node) pong(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, _ wire
 	return s.Send(&wire.Pong{FreeBytes: n.spare()})
 }
 
-// met takes a verified peer into the address book. Somebody new may take what had no holder.
+// met takes a verified peer into the address book. Somebody who was not there before may take what
+// had no holder.
 func (n *Node) met(p quicnet.Peer) {
-	_, known := n.dht.Peer(p.Contact.Key)
+	before, known := n.dht.Peer(p.Contact.Key)
 	n.dht.Observe(p)
-	if !known && n.unfinished() {
+	news := !known || before.Silent > 0 || before.LastSeen.Before(n.opened)
+	if news && (n.unfinished() || n.publisher.Awaits(p.Contact.Key)) {
 		n.cycle.Wake()
 	}
 }
@@ -238,9 +248,12 @@ func (n *Node) holdings(context.Context) (held []sdk.TesseraID, err error) {
 const metaRound = "last_round"
 
 // firstRound is how long until the round that is due, so that a node which is often restarted looks
-// after itself as often as one that is not.
+// after itself as often as one that is not. A publish that was cut short is not put off.
 func (n *Node) firstRound() time.Duration {
 	const soonest = time.Second
+	if n.unfinished() {
+		return soonest
+	}
 	interval := n.cfg.Replication.RepairInterval.Std()
 	var last time.Time
 	err := n.catalog.View(func(tx *catalog.Tx) error {

@@ -231,6 +231,7 @@ type PlaceRequest struct {
 	Caps          *Caps             `protobuf:"bytes,9,opt,name=caps,proto3" json:"caps,omitempty"`
 	NowUnixMs     int64             `protobuf:"varint,10,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"nowUnixMs,omitempty"`
 	Seed          uint64            `protobuf:"varint,11,opt,name=seed,proto3" json:"seed,omitempty"`
+	Guarding      bool              `protobuf:"varint,12,opt,name=guarding,proto3" json:"guarding,omitempty"` // asked as a guard: it excludes, scores and lowers caps, and places nothing
 }
 
 func (x *PlaceRequest) Reset() {
@@ -314,6 +315,13 @@ func (x *PlaceRequest) GetSeed() uint64 {
 		return x.Seed
 	}
 	return 0
+}
+
+func (x *PlaceRequest) GetGuarding() bool {
+	if x != nil {
+		return x.Guarding
+	}
+	return false
 }
 
 // Piece is a fragment that needs a holder.
@@ -419,6 +427,7 @@ type Candidate struct {
 	RoundTripMs     uint32   `protobuf:"varint,12,opt,name=round_trip_ms,json=roundTripMs,proto3" json:"roundTripMs,omitempty"`             // 0 = unknown
 	AgeS            uint64   `protobuf:"varint,13,opt,name=age_s,json=ageS,proto3" json:"ageS,omitempty"`                                   // since this node first met it
 	ProofsAsked     uint32   `protobuf:"varint,14,opt,name=proofs_asked,json=proofsAsked,proto3" json:"proofsAsked,omitempty"`              // how many proofs that success is a share of; with both 0 nothing is known
+	Score           int32    `protobuf:"zigzag32,15,opt,name=score,proto3" json:"score,omitempty"`                                          // what the guards think of it, summed; 0 where they said nothing, and when they are asked
 }
 
 func (x *Candidate) Reset() {
@@ -521,6 +530,13 @@ func (x *Candidate) GetAgeS() uint64 {
 func (x *Candidate) GetProofsAsked() uint32 {
 	if x != nil {
 		return x.ProofsAsked
+	}
+	return 0
+}
+
+func (x *Candidate) GetScore() int32 {
+	if x != nil {
+		return x.Score
 	}
 	return 0
 }
@@ -765,6 +781,8 @@ type AdmitRequest struct {
 	PeersKnown       uint32  `protobuf:"varint,20,opt,name=peers_known,json=peersKnown,proto3" json:"peersKnown,omitempty"`
 	NowUnixMs        int64   `protobuf:"varint,21,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"nowUnixMs,omitempty"`
 	Seed             uint64  `protobuf:"varint,22,opt,name=seed,proto3" json:"seed,omitempty"`
+	Guarding         bool    `protobuf:"varint,23,opt,name=guarding,proto3" json:"guarding,omitempty"`                      // asked as a guard: it objects, or lowers the allowance
+	GrantBytes       uint64  `protobuf:"varint,24,opt,name=grant_bytes,json=grantBytes,proto3" json:"grantBytes,omitempty"` // the lowest allowance a guard gave, to which the host holds every answer; 0 = none was given
 }
 
 func (x *AdmitRequest) Reset() {
@@ -927,6 +945,20 @@ func (x *AdmitRequest) GetSeed() uint64 {
 	return 0
 }
 
+func (x *AdmitRequest) GetGuarding() bool {
+	if x != nil {
+		return x.Guarding
+	}
+	return false
+}
+
+func (x *AdmitRequest) GetGrantBytes() uint64 {
+	if x != nil {
+		return x.GrantBytes
+	}
+	return 0
+}
+
 // AdmitResponse accepts, refuses with a reason, or asks to come back later.
 type AdmitResponse struct {
 	unknownFields []byte
@@ -934,7 +966,7 @@ type AdmitResponse struct {
 	Verdict       AdmitResponse_Verdict `protobuf:"varint,2,opt,name=verdict,proto3" json:"verdict,omitempty"`
 	Reason        string                `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	RetryAfterMs  uint64                `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retryAfterMs,omitempty"`
-	GrantBytes    uint64                `protobuf:"varint,5,opt,name=grant_bytes,json=grantBytes,proto3" json:"grantBytes,omitempty"` // from a guard: a lower allowance; 0 = no change
+	GrantBytes    uint64                `protobuf:"varint,5,opt,name=grant_bytes,json=grantBytes,proto3" json:"grantBytes,omitempty"` // from a guard: the highest allowance it consents to; 0 = no change
 	Custody       bool                  `protobuf:"varint,6,opt,name=custody,proto3" json:"custody,omitempty"`                        // accepted on the custody budget, the owner's own allowance being used up
 }
 
@@ -996,6 +1028,7 @@ type RepairRequest struct {
 	NowUnixMs        int64            `protobuf:"varint,4,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"nowUnixMs,omitempty"`
 	Seed             uint64           `protobuf:"varint,5,opt,name=seed,proto3" json:"seed,omitempty"`
 	DeficitAllowance uint64           `protobuf:"varint,6,opt,name=deficit_allowance,json=deficitAllowance,proto3" json:"deficitAllowance,omitempty"` // an owner whose balance is below minus this is a free rider
+	Guarding         bool             `protobuf:"varint,7,opt,name=guarding,proto3" json:"guarding,omitempty"`                                        // asked as a guard: it raises priorities, and orders nothing
 }
 
 func (x *RepairRequest) Reset() {
@@ -1046,6 +1079,13 @@ func (x *RepairRequest) GetDeficitAllowance() uint64 {
 	return 0
 }
 
+func (x *RepairRequest) GetGuarding() bool {
+	if x != nil {
+		return x.Guarding
+	}
+	return false
+}
+
 // TesseraHealth is what is left of one tessera's safety. Margins count only fragments that are held,
 // as acknowledged or proven within the proof period, by peers that answer: a silent holder's are
 // left out, so a margin never hopes for anybody's return.
@@ -1061,12 +1101,13 @@ type TesseraHealth struct {
 	SuspectSinceMs    uint64            `protobuf:"varint,8,opt,name=suspect_since_ms,json=suspectSinceMs,proto3" json:"suspectSinceMs,omitempty"` // how long the longest silent holder has been silent
 	Flaps             uint32            `protobuf:"varint,9,opt,name=flaps,proto3" json:"flaps,omitempty"`                                         // times the silent holders went and came back of late
 	OwnerBalanceBytes int64             `protobuf:"varint,10,opt,name=owner_balance_bytes,json=ownerBalanceBytes,proto3" json:"ownerBalanceBytes,omitempty"`
-	Own               bool              `protobuf:"varint,11,opt,name=own,proto3" json:"own,omitempty"`                                      // this node's owner's tessera
-	CostBytes         uint64            `protobuf:"varint,12,opt,name=cost_bytes,json=costBytes,proto3" json:"costBytes,omitempty"`          // to read and write for a whole repair
-	Recoverable       bool              `protobuf:"varint,13,opt,name=recoverable,proto3" json:"recoverable,omitempty"`                      // enough fragments are held to rebuild
-	PeersShort        uint32            `protobuf:"varint,14,opt,name=peers_short,json=peersShort,proto3" json:"peersShort,omitempty"`       // distinct holders it lacks of the number the operator asks for
-	SuspectPeers      uint32            `protobuf:"varint,15,opt,name=suspect_peers,json=suspectPeers,proto3" json:"suspectPeers,omitempty"` // how many silent holders; 0 beside a suspect = not counted
-	Institutional     bool              `protobuf:"varint,16,opt,name=institutional,proto3" json:"institutional,omitempty"`                  // its owner, as this node verified it: never a free rider
+	Own               bool              `protobuf:"varint,11,opt,name=own,proto3" json:"own,omitempty"`                                         // this node's owner's tessera
+	CostBytes         uint64            `protobuf:"varint,12,opt,name=cost_bytes,json=costBytes,proto3" json:"costBytes,omitempty"`             // to read and write for a whole repair
+	Recoverable       bool              `protobuf:"varint,13,opt,name=recoverable,proto3" json:"recoverable,omitempty"`                         // enough fragments are held to rebuild
+	PeersShort        uint32            `protobuf:"varint,14,opt,name=peers_short,json=peersShort,proto3" json:"peersShort,omitempty"`          // distinct holders it lacks of the number the operator asks for
+	SuspectPeers      uint32            `protobuf:"varint,15,opt,name=suspect_peers,json=suspectPeers,proto3" json:"suspectPeers,omitempty"`    // how many silent holders; 0 beside a suspect = not counted
+	Institutional     bool              `protobuf:"varint,16,opt,name=institutional,proto3" json:"institutional,omitempty"`                     // its owner, as this node verified it: never a free rider
+	LeastPriority     uint32            `protobuf:"varint,17,opt,name=least_priority,json=leastPriority,proto3" json:"leastPriority,omitempty"` // the highest a guard raised it to, to which the host raises every order; 0 = none did
 }
 
 func (x *TesseraHealth) Reset() {
@@ -1185,6 +1226,13 @@ func (x *TesseraHealth) GetInstitutional() bool {
 		return x.Institutional
 	}
 	return false
+}
+
+func (x *TesseraHealth) GetLeastPriority() uint32 {
+	if x != nil {
+		return x.LeastPriority
+	}
+	return 0
 }
 
 // Weather tells how the network looked in this round.
@@ -1588,6 +1636,16 @@ func (m *PlaceRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Guarding {
+		i--
+		if m.Guarding {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x60
+	}
 	if m.Seed != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Seed))
 		i--
@@ -1835,6 +1893,11 @@ func (m *Candidate) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Score != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64((uint32(m.Score)<<1)^uint32((m.Score>>31))))
+		i--
+		dAtA[i] = 0x78
 	}
 	if m.ProofsAsked != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ProofsAsked))
@@ -2283,6 +2346,25 @@ func (m *AdmitRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.GrantBytes != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.GrantBytes))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xc0
+	}
+	if m.Guarding {
+		i--
+		if m.Guarding {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xb8
+	}
 	if m.Seed != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Seed))
 		i--
@@ -2526,6 +2608,16 @@ func (m *RepairRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Guarding {
+		i--
+		if m.Guarding {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x38
+	}
 	if m.DeficitAllowance != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.DeficitAllowance))
 		i--
@@ -2600,6 +2692,13 @@ func (m *TesseraHealth) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.LeastPriority != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.LeastPriority))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x88
 	}
 	if m.Institutional {
 		i--
@@ -3310,6 +3409,9 @@ func (m *PlaceRequest) SizeVT() (n int) {
 	if m.Seed != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Seed))
 	}
+	if m.Guarding {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3419,6 +3521,9 @@ func (m *Candidate) SizeVT() (n int) {
 	}
 	if m.ProofsAsked != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ProofsAsked))
+	}
+	if m.Score != 0 {
+		n += 1 + protobuf_go_lite.SizeOfZigzag(uint64(m.Score))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3625,6 +3730,12 @@ func (m *AdmitRequest) SizeVT() (n int) {
 	if m.Seed != 0 {
 		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.Seed))
 	}
+	if m.Guarding {
+		n += 3
+	}
+	if m.GrantBytes != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.GrantBytes))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3686,6 +3797,9 @@ func (m *RepairRequest) SizeVT() (n int) {
 	if m.DeficitAllowance != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.DeficitAllowance))
 	}
+	if m.Guarding {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3744,6 +3858,9 @@ func (m *TesseraHealth) SizeVT() (n int) {
 	}
 	if m.Institutional {
 		n += 3
+	}
+	if m.LeastPriority != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.LeastPriority))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4181,6 +4298,18 @@ func (m *PlaceRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Guarding", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Guarding = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4674,6 +4803,17 @@ func (m *Candidate) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 15:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Score", wireType)
+			}
+			var v int32
+			v, iNdEx, err = protobuf_go_lite.DecodeVarintInt32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			v = int32((uint32(v) >> 1) ^ uint32(((v&1)<<31)>>31))
+			m.Score = v
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5533,6 +5673,27 @@ func (m *AdmitRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 23:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Guarding", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Guarding = bool(v != 0)
+		case 24:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field GrantBytes", wireType)
+			}
+			m.GrantBytes = 0
+			m.GrantBytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5781,6 +5942,18 @@ func (m *RepairRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Guarding", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Guarding = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5995,6 +6168,15 @@ func (m *TesseraHealth) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Institutional = bool(v != 0)
+		case 17:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field LeastPriority", wireType)
+			}
+			m.LeastPriority = 0
+			m.LeastPriority, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

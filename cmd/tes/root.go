@@ -9,7 +9,7 @@ import (
 	"github.com/tesseras/tesseras/cmd/internal/daemon"
 )
 
-// verbs are all there are, in the order of the help.
+// verbs are all there are.
 var verbs = []struct {
 	group string
 	build func(*app) *cobra.Command
@@ -88,9 +88,9 @@ func family(cmd *cobra.Command, members ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(members...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("unknown verb %q of %s", args[0], cmd.CommandPath())
+			return fmt.Errorf("%s: unknown verb %q", verbOf(cmd), args[0])
 		}
-		return fmt.Errorf("%s needs a verb", cmd.CommandPath())
+		return fmt.Errorf("%s: which of its verbs is missing", verbOf(cmd))
 	}
 	return cmd
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -68,7 +67,7 @@ func (d *disk) Rename(from, to string) error {
 }
 
 func (d *disk) Remove(name string) error {
-	if path.Base(path.Dir(name)) != "tmp" { // what cannot be cleared now is cleared at the next start
+	if !strings.Contains(name, "/tmp/") { // what cannot be cleared now is cleared at the next start
 		if err := d.step(); err != nil {
 			return err
 		}

@@ -252,6 +252,9 @@ func (h *house) audit() (visible []sdk.TesseraID, err error) {
 		if err := h.Verify(ctx, t.ID, nil); err != nil {
 			return nil, err
 		}
+		if dead, err := h.buried(t.ID); err != nil || dead {
+			return nil, fmt.Errorf("%s is visible and has a tombstone: %w", t.ID, err)
+		}
 	}
 	if err := h.auditRows(want); err != nil {
 		return nil, err

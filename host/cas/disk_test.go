@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -136,7 +137,7 @@ func (d *disk) Rename(from, to string) error {
 }
 
 func (d *disk) Remove(name string) error {
-	if path.Dir(name) != tmpFolder { // what cannot be cleared now is cleared at the next start
+	if !strings.HasPrefix(name, tmpFolder) { // what cannot be cleared now is cleared at the next start
 		if err := d.step("remove"); err != nil {
 			return err
 		}

@@ -47,6 +47,23 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestNeedIsAskedUnderTheLock: between the question and the unlink nobody can pin the object.
+func TestNeedIsAskedUnderTheLock(t *testing.T) {
+	s := open(t, newDisk(t))
+	o := stage(t, s, []byte("x"), nil)
+	ask := func() (bool, error) {
+		if s.stripe(o.Hash).mu.TryLock() {
+			t.Error("an object can be pinned after the need was asked")
+			s.stripe(o.Hash).mu.Unlock()
+		}
+		return false, nil
+	}
+	_, err := s.Remove(o.Hash, ask)
+	must(t, err)
+	_, err = s.RemoveAll([]digest.Hash{o.Hash}, func(digest.Hash) (bool, error) { return ask() })
+	must(t, err)
+}
+
 func TestPinsAreCounted(t *testing.T) {
 	s := open(t, newDisk(t))
 	h := digest.Of([]byte("x"))

@@ -31,6 +31,10 @@ const (
 	folder    = "objects"
 	tmpFolder = folder + "/tmp"
 	suffix    = ".blob"
+
+	// tmpFolders is how many folders the temporary files are spread over: with one, those who write
+	// side by side wait for each other's change of that folder.
+	tmpFolders = 8
 )
 
 // ErrMissing tells that there is no object of this hash.
@@ -100,8 +104,10 @@ func New(fsys vfs.FS, cfg Config) (*Store, error) {
 }
 
 func (s *Store) prepare() error {
-	if err := s.fs.MkdirAll(tmpFolder); err != nil {
-		return err
+	for i := range uint64(tmpFolders) {
+		if err := s.fs.MkdirAll(tmpFolderOf(i)); err != nil {
+			return err
+		}
 	}
 	if err := s.fs.SyncDir("."); err != nil {
 		return err
@@ -109,12 +115,22 @@ func (s *Store) prepare() error {
 	if err := s.folders.adopt(); err != nil {
 		return err
 	}
-	left, err := s.fs.ReadDir(tmpFolder)
+	for i := range uint64(tmpFolders) {
+		if err := s.clear(tmpFolderOf(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear removes all files of a folder.
+func (s *Store) clear(dir string) error {
+	left, err := s.fs.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range left {
-		if err := s.fs.Remove(tmpFolder + "/" + e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.fs.Remove(dir + "/" + e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -135,11 +151,14 @@ func (s *Store) Room(need uint64) error {
 
 // tempName is a name nobody else uses.
 func (s *Store) tempName() string {
-	return fmt.Sprintf("%s/%s-%d", tmpFolder, s.run, s.seq.Add(1))
+	n := s.seq.Add(1)
+	return fmt.Sprintf("%s/%s-%d", tmpFolderOf(n), s.run, n)
 }
 
+func tmpFolderOf(n uint64) string { return fmt.Sprintf("%s/%x", tmpFolder, n%tmpFolders) }
+
 // folderOf is the folder of an object.
-func folderOf(h digest.Hash) string { return folder + "/" + h.String()[:2] }
+func folderOf(h digest.Hash) string { return fmt.Sprintf("%s/%02x", folder, h[0]) }
 
 // Path is where the object of a hash lies, relative to the root of the file system.
 func Path(h digest.Hash) string { return folderOf(h) + "/" + h.String() + suffix }

@@ -215,7 +215,7 @@ func TestTemporaryFilesAreCleared(t *testing.T) {
 	d := newDisk(t)
 	s := open(t, d)
 	stage(t, s, []byte("keep"), nil)
-	d.write(t, tmpFolder+"/left", []byte("over"))
+	d.write(t, tmpFolderOf(3)+"/left", []byte("over"))
 	s = open(t, d)
 	if got, want := d.names(t), []string{Path(digest.Of([]byte("keep")))}; !slices.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)

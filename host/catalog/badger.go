@@ -19,7 +19,6 @@ const (
 	memTableSize     = 8 << 20
 	memTables        = 2
 	valueLogFileSize = 16 << 20
-	blockCache       = 8 << 20
 )
 
 // disk is the kv in a Badger database.
@@ -28,15 +27,15 @@ type disk struct{ db *badger.DB }
 var _ kv = (*disk)(nil)
 
 // openDisk is the only place that opens Badger. Conflict detection is off because the catalog has one
-// writer at a time. Tables are not compressed: keys and values are hashes for the most part.
-func openDisk(dir string, indexCache int64, log *slog.Logger) (*disk, error) {
+// writer at a time. Tables are not compressed: keys and values are hashes for the most part. What
+// Badger calls its index cache does nothing without encryption; its block cache is what is bounded.
+func openDisk(dir string, cache int64, log *slog.Logger) (*disk, error) {
 	opt := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(memTables).
 		WithValueLogFileSize(valueLogFileSize).
-		WithBlockCacheSize(blockCache).
-		WithIndexCacheSize(indexCache).
+		WithBlockCacheSize(cache).
 		WithNumCompactors(2).
 		WithCompression(options.None).
 		WithChecksumVerificationMode(options.OnBlockRead).

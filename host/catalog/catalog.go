@@ -22,7 +22,7 @@ const (
 
 // Options say how to open a catalog. The zero value is good.
 type Options struct {
-	// IndexCache bounds, in bytes, what Badger keeps of its tables' indexes.
+	// IndexCache bounds, in bytes, what is kept in memory of the parts of the index read last.
 	IndexCache int64
 	// LockWait is how long to wait for another process to let go. Negative is not at all.
 	LockWait time.Duration

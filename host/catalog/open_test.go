@@ -119,6 +119,19 @@ func TestFlippedBitIsDetected(t *testing.T) {
 	})
 }
 
+func TestIndexCacheBoundsTheCache(t *testing.T) {
+	for _, size := range []int64{0, 1 << 20, 5 << 20} {
+		want := size
+		if size == 0 {
+			want = DefaultIndexCache
+		}
+		c := openTemp(t, t.TempDir(), Options{IndexCache: size})
+		if got := c.kv.(*disk).db.Opts().BlockCacheSize; got != want {
+			t.Errorf("cache of %d bytes, want %d", got, want)
+		}
+	}
+}
+
 // TestKilledOverANewLog opens beside logs that were made and never given a size.
 func TestKilledOverANewLog(t *testing.T) {
 	dir := t.TempDir()

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -58,15 +57,6 @@ func (tx *Tx) get(key []byte) ([]byte, error) {
 		}
 	}
 	return tx.base.get(key)
-}
-
-// has tells whether there is a row of this key.
-func (tx *Tx) has(key []byte) (bool, error) {
-	_, err := tx.get(key)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 func (tx *Tx) set(key, value []byte) error { return tx.change(change{key: key, value: value}) }

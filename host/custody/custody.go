@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -64,8 +63,8 @@ type Deps struct {
 	Peers     func() int // peers known, for the share of one holder
 	// Stored is told of each tessera of which a fragment came; it returns at once.
 	Stored func(sdk.TesseraID)
-	Log       *slog.Logger
-	Now       func() time.Time
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Service keeps fragments for others.
@@ -129,11 +128,13 @@ func (s *Service) checkPlan(from Sender, q *wire.Replicate) (*fragment.FragmentP
 	return plan, nil
 }
 
-// has tells whether the fragment is in the index and its file is there.
+// has tells whether the fragment is in the index and its file is there and right: a receipt is about
+// to be signed for it.
 func (s *Service) has(id fragment.FragmentID) bool {
-	err := s.Catalog.View(func(tx *catalog.Tx) error {
-		f, err := tx.Fragment(id.Tessera, id.Index)
-		if err == nil && f.Hash != id.Checksum {
+	var ref catalog.FragmentRef
+	err := s.Catalog.View(func(tx *catalog.Tx) (err error) {
+		ref, err = tx.Fragment(id.Tessera, id.Index)
+		if err == nil && ref.Hash != id.Checksum {
 			return catalog.ErrNotFound
 		}
 		return err
@@ -141,8 +142,13 @@ func (s *Service) has(id fragment.FragmentID) bool {
 	if err != nil {
 		return false
 	}
-	here, err := s.Objects.Contains(id.Checksum)
-	return err == nil && here
+	r, err := s.Objects.Open(ref.Hash, ref.Size)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err == nil
 }
 
 // take makes the fragment durable: object, plan, then references and ledger in one transaction.
@@ -182,19 +188,23 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 }
 
 // keepPlan writes the plan unless the same is here. A plan is a pure function of its tessera, so a
-// different one with good signatures is the owner's own contradiction: the first stays.
+// different one with good signatures is the owner's own contradiction: the first stays, unless it was
+// damaged since.
 func (s *Service) keepPlan(t sdk.TesseraID, text []byte) error {
 	old, err := s.Documents.Plan(t)
-	if err == nil {
-		if !bytes.Equal(old, text) {
-			return wire.Refuse(wire.Code_DENIED, "another plan of this tessera is kept here")
-		}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s.Documents.PutPlan(t, text)
+	case err != nil:
+		return err
+	case bytes.Equal(old, text):
 		return nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if first, err := fragment.OpenPlan(old); err != nil || first.Tessera != t {
+		s.Log.Warn("a damaged plan is replaced", "tessera", t.Short(), "err", err)
+		return s.Documents.PutPlan(t, text)
 	}
-	return s.Documents.PutPlan(t, text)
+	return wire.Refuse(wire.Code_DENIED, "another plan of this tessera is kept here")
 }
 
 func (s *Service) planRow(tx *catalog.Tx, plan *fragment.FragmentPlan) error {
@@ -278,18 +288,18 @@ func (s *Service) Forget(text []byte) (removed int, err error) {
 	if err != nil {
 		return 0, wire.Refuse(wire.Code_MALFORMED, "%v", err)
 	}
-	planText, err := s.Documents.Plan(tomb.Tessera)
-	if errors.Is(err, fs.ErrNotExist) {
+	var plan catalog.PlanRow // as it was verified when the first fragment came
+	err = s.Catalog.View(func(tx *catalog.Tx) (err error) {
+		plan, err = tx.Plan(tomb.Tessera)
+		return err
+	})
+	if errors.Is(err, catalog.ErrNotFound) {
 		return 0, wire.Refuse(wire.Code_NOT_FOUND, "nothing of this tessera is kept here")
 	}
 	if err != nil {
 		return 0, err
 	}
-	plan, err := fragment.ParsePlan(planText)
-	if err != nil {
-		return 0, fmt.Errorf("plan of %s: %w", tomb.Tessera.Short(), err)
-	}
-	if err := tomb.Verify(plan.Owner()); err != nil {
+	if err := tomb.Verify(plan.Owner); err != nil {
 		return 0, wire.Refuse(wire.Code_BAD_SIGNATURE, "%v", err)
 	}
 	if err := s.Documents.PutTombstone(tomb.Tessera, text); err != nil {
@@ -299,10 +309,12 @@ func (s *Service) Forget(text []byte) (removed int, err error) {
 }
 
 // drop takes every fragment of a plan out of index and ledger, then removes the objects nobody needs.
-func (s *Service) drop(plan *fragment.FragmentPlan) (removed int, err error) {
+// The plan goes too, unless this is the owner's node and other holders are still to be told.
+func (s *Service) drop(plan catalog.PlanRow) (removed int, err error) {
 	var gone []digest.Hash
+	var needed bool // the plan
 	err = s.Catalog.Reclaim(func(tx *catalog.Tx) error {
-		gone, removed = nil, 0
+		gone, removed, needed = nil, 0, false
 		var refs []catalog.FragmentRef
 		for f, err := range tx.Fragments(plan.Tessera) {
 			if err != nil {
@@ -318,17 +330,21 @@ func (s *Service) drop(plan *fragment.FragmentPlan) (removed int, err error) {
 			if last {
 				gone = append(gone, f.Hash)
 			}
-			if err := ledger.Released(tx, s.Owner, plan.Owner(), f.Size); err != nil {
+			if err := ledger.Released(tx, s.Owner, plan.Owner, f.Size); err != nil {
 				return err
 			}
 			removed++
+		}
+		for _, err := range tx.HoldersOf(plan.Tessera) {
+			needed = true
+			return err
 		}
 		return tx.DropPlan(plan.Tessera)
 	})
 	if err != nil {
 		return 0, err
 	}
-	if _, err := s.Objects.RemoveAll(gone, s.Needed); err != nil {
+	if _, err := s.Objects.RemoveAll(gone, s.Needed); err != nil || needed {
 		return removed, err
 	}
 	return removed, s.Documents.DropPlan(plan.Tessera)

@@ -27,7 +27,7 @@ func TestEveryoneOfASmallNetworkKnowsAll(t *testing.T) {
 
 // TestLookupFindsTheNearest compares lookups in a network many times the size of a table with the truth.
 func TestLookupFindsTheNearest(t *testing.T) {
-	_, houses := settle(t, 150, dht.Config{})
+	_, houses := settle(t, 100, dht.Config{})
 	for i := range 20 {
 		target := dht.ID(tessera(i))
 		asker := houses[(i*37+11)%len(houses)]

@@ -57,7 +57,9 @@ func (w *town) build(t testing.TB, config dht.Config) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.mu.Lock()
 	n := len(w.nodes)
+	w.mu.Unlock()
 	var ip [4]byte
 	binary.BigEndian.PutUint32(ip[:], 0x0b000001+uint32(n)<<8)
 	h := &house{town: w, id: id, met: map[sdk.NodeKey]bool{}}
@@ -68,6 +70,8 @@ func (w *town) build(t testing.TB, config dht.Config) *house {
 	}
 	h.DHT = dht.New(h, id.Node, config)
 	t.Cleanup(h.Close)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.nodes[h.self.Key], w.byAt[h.self.Addr] = h, h
 	return h
 }

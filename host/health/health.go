@@ -53,6 +53,7 @@ type Report struct {
 	Peers    int // distinct holders
 	Survives Survives
 	Missing  []Missing
+	crowded  []Missing // see Wanting
 }
 
 // Missing is a fragment that lacks holders.
@@ -90,6 +91,7 @@ func Assess(shape Shape, holders []Holder, replicas int) Report {
 		r.Status = Unrecoverable
 	case r.Deficit > 0 || r.Peers < replicas:
 		r.Status = NeedsReplication
+		r.crowded = crowded(shape, holders, replicas, max(replicas-r.Peers, 0))
 	default:
 		r.Status = Healthy
 	}

@@ -105,9 +105,12 @@ var (
 	aPeer      = Peer{aNodeID, "192.0.2.1:1", "192.0.2.0/24", aMoment, true}
 	anAccount  = Account{anOwner, 1, 2, 1}
 	aStatus    = Status{
-		anID, "title", "medium", "needs_replication", 1, 2, aMoment, FragmentCount{16, 24, 23, 22},
+		anID, "title", "medium", "needs_replication", 1, 2, aMoment,
+		FragmentCount{16, 24, 23, 22},
 		[]Holder{{aNodeID, "192.0.2.1:1", []int{1, 2}, aMoment, true}},
-		health.Survives{Peers: 1, Subnets: 2, Operators: 3}, []Damage{{"x", nil, "y"}}, []string{"note"},
+		health.Survives{Peers: 1, Subnets: 2, Operators: 3},
+		[]Damage{{"x", nil, "y"}},
+		[]string{"note"},
 	}
 	aStep      = RepairStep{anID, "title", "corrupt_local", 1, 2, []int{3, 4}, "rebuild", "because"}
 	aReport    = RepairReport{1, 2, 3, 4, 5, 6, []Failure{{anID, "no peers"}}}

@@ -49,11 +49,11 @@ func TestJSONNames(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for name, want := range map[Name][2]string{
-		"":                     {"", ""},
-		"Großmutter 100%":      {"Großmutter 100%", "Großmutter 100%"},
-		"latin\xe9":            {"latin%E9", "latin%E9"},
-		"a\x1b[31mred\nb":      {"a\x1b[31mred\nb", "a%1B[31mred%0Ab"},
-		"photo\u202egnp.exe":   {"photo\u202egnp.exe", "photo%E2%80%AEgnp.exe"},
+		"":                      {"", ""},
+		"Großmutter 100%":       {"Großmutter 100%", "Großmutter 100%"},
+		"latin\xe9":             {"latin%E9", "latin%E9"},
+		"a\x1b[31mred\nb":       {"a\x1b[31mred\nb", "a%1B[31mred%0Ab"},
+		"photo\u202egnp.exe":    {"photo\u202egnp.exe", "photo%E2%80%AEgnp.exe"},
 		"replacement \ufffd ok": {"replacement \ufffd ok", "replacement \ufffd ok"},
 	} {
 		text, err := name.MarshalText()

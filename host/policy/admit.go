@@ -2,6 +2,9 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"math"
+	"math/bits"
 	"time"
 
 	"github.com/tesseras/tesseras/sdk"
@@ -39,39 +42,64 @@ type Admission struct {
 // longestWait is the longest a policy may put anything off.
 const longestWait = 365 * 24 * time.Hour
 
-// Admit asks whether this node takes a fragment. A policy that defers says Later. Errors: ErrRequest,
-// ErrNoAnswer.
+// Admit asks whether this node takes a fragment. A policy that defers says Later; so does the engine
+// where nobody answers. The request is not changed. Errors: ErrRequest, ErrClosed, that of the context.
 func (e *Engine) Admit(ctx context.Context, request *sdk.AdmitRequest) (*Admission, error) {
 	if err := checkAdmit(request); err != nil {
 		return nil, err
 	}
-	raw, err := encode(request)
+	g, err := e.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer e.leave(g)
+	q := e.inquire(g, sdk.RoleReciprocity, nil)
+	asked := *request
+	asked.Guarding, asked.GrantBytes = false, 0 // the guards' to say
+	lowered, stopped, err := q.guardAdmit(ctx, &asked)
+	if err != nil || stopped != nil {
+		return stopped, err
+	}
+	raw, err := encode(lowered)
 	if err != nil {
 		return nil, err
 	}
 	var response *sdk.AdmitResponse
-	source, outcome, err := e.ask(ctx, sdk.RoleReciprocity, raw, func(b []byte) (Outcome, error) {
-		response = &sdk.AdmitResponse{}
-		if err := response.UnmarshalVT(b); err != nil {
-			return "", err
-		}
-		outcome, err := outcomeOf(response.Status, response.Reason)
-		if err != nil || outcome != Answered {
-			return outcome, err
-		}
-		return outcome, admissible(request, response)
+	err = q.decide(ctx, raw, func(b []byte) (outcome Outcome, words string, err error) {
+		response, outcome, err = readAdmit(lowered, b)
+		return outcome, response.GetReason(), err
 	})
+	if errors.Is(err, ErrNoAnswer) {
+		return &Admission{Source: q.d.Source, Verdict: Later, Reason: ErrNoAnswer.Error(), RetryAfter: noAnswerWait}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	out := &Admission{Source: source, Reason: clean(response.Reason), RetryAfter: wait(response.RetryAfterMs)}
+	return admission(q.d, response), nil
+}
+
+func admission(d Decision, response *sdk.AdmitResponse) *Admission {
+	out := &Admission{Source: d.Source, Reason: d.Reason, RetryAfter: wait(response.RetryAfterMs)}
 	switch {
-	case outcome == Deferred || response.Verdict == sdk.AdmitResponse_LATER:
+	case d.Outcome == Deferred || response.Verdict == sdk.AdmitResponse_LATER:
 		out.Verdict = Later
 	case response.Verdict == sdk.AdmitResponse_ACCEPT:
 		out.Verdict, out.Custody = Accept, response.Custody
 	}
-	return out, nil
+	return out
+}
+
+// readAdmit decodes a decider's answer and checks it against the hard rules.
+func readAdmit(asked *sdk.AdmitRequest, b []byte) (*sdk.AdmitResponse, Outcome, error) {
+	response := &sdk.AdmitResponse{}
+	if err := response.UnmarshalVT(b); err != nil {
+		return nil, "", err
+	}
+	outcome, err := outcomeOf(response.Status, response.Reason)
+	if err == nil && outcome == Answered {
+		err = admissible(asked, response)
+	}
+	return response, outcome, err
 }
 
 func checkAdmit(r *sdk.AdmitRequest) error {
@@ -97,7 +125,7 @@ func admissible(r *sdk.AdmitRequest, a *sdk.AdmitResponse) error {
 		if a.Custody && (r.Purpose != sdk.Purpose_CUSTODY || !r.SenderProved) {
 			return broken(RuleCustody, "only a repairer that proved a fragment may use it")
 		}
-		return nil
+		return withinGrant(r, a)
 	case sdk.AdmitResponse_REFUSE, sdk.AdmitResponse_LATER:
 		if a.Reason == "" {
 			return broken(RuleNoReason, "it does not accept")
@@ -105,6 +133,20 @@ func admissible(r *sdk.AdmitRequest, a *sdk.AdmitResponse) error {
 		return nil
 	}
 	return broken(RuleEmpty, "verdict %d", int32(a.Verdict))
+}
+
+// withinGrant checks the allowance that a guard lowered. It binds where an allowance does: institutions
+// owe nothing, and the custody budget is not the owner's.
+func withinGrant(r *sdk.AdmitRequest, a *sdk.AdmitResponse) error {
+	stored, carry := bits.Add64(r.StoredForThem, r.SizeBytes, 0)
+	if carry > 0 {
+		stored = math.MaxUint64
+	}
+	debt := stored - min(stored, r.TheyStoreForUs)
+	if r.GrantBytes == 0 || debt <= r.GrantBytes || r.Institutional || a.Custody {
+		return nil
+	}
+	return broken(RuleGrant, "accepts a debt of %s, guards grant %s", sdk.SizeText(debt), sdk.SizeText(r.GrantBytes))
 }
 
 // wait reads a policy's milliseconds.

@@ -13,7 +13,7 @@ import (
 // fragments by index, labels by key. So the same situation gives the same bytes, and a policy can
 // rely on the order. Denied candidates, and those beyond the limit, are left out and named in notes.
 // The caller's request is not touched.
-func (e *Engine) canonicalPlace(request *sdk.PlaceRequest) (*sdk.PlaceRequest, []Note, error) {
+func canonicalPlace(request *sdk.PlaceRequest, denied func(sdk.NodeID) string) (*sdk.PlaceRequest, []Note, error) {
 	if request == nil || len(request.Tessera) != sdk.IDSize {
 		return nil, nil, malformed("place: the tessera's id is not %d bytes", sdk.IDSize)
 	}
@@ -25,7 +25,7 @@ func (e *Engine) canonicalPlace(request *sdk.PlaceRequest) (*sdk.PlaceRequest, [
 	if err != nil {
 		return nil, nil, err
 	}
-	candidates, notes, err := e.canonicalCandidates(request.Candidates, holdings)
+	candidates, notes, err := canonicalCandidates(request.Candidates, holdings, denied)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,14 +83,14 @@ func canonicalHoldings(holdings []*sdk.Holding) ([]*sdk.Holding, error) {
 	return out, nil
 }
 
-func (e *Engine) canonicalCandidates(candidates []*sdk.Candidate, holdings []*sdk.Holding) ([]*sdk.Candidate, []Note, error) {
+func canonicalCandidates(candidates []*sdk.Candidate, holdings []*sdk.Holding, denied func(sdk.NodeID) string) ([]*sdk.Candidate, []Note, error) {
 	var notes []Note
 	out := make([]*sdk.Candidate, 0, len(candidates))
 	for _, c := range candidates {
 		if c == nil || len(c.Id) != sdk.IDSize {
 			return nil, nil, malformed("place: a candidate's id is not %d bytes", sdk.IDSize)
 		}
-		if why := e.denied(sdk.NodeID(c.Id)); why != "" {
+		if why := denied(sdk.NodeID(c.Id)); why != "" {
 			notes = append(notes, Note{sdk.NodeID(c.Id), "denied: " + clean(why)})
 			continue
 		}
@@ -106,7 +106,8 @@ func (e *Engine) canonicalCandidates(candidates []*sdk.Candidate, holdings []*sd
 	return out, append(notes, tooMany...), nil
 }
 
-// canonicalCandidate copies a candidate; its labels are in order, its texts are UTF-8, as proto3 asks.
+// canonicalCandidate copies a candidate; its labels are in order, its texts are UTF-8, as proto3 asks,
+// and its score is the guards' to give.
 func canonicalCandidate(c *sdk.Candidate) *sdk.Candidate {
 	out := &sdk.Candidate{
 		Id: c.Id, Subnet: c.Subnet, Operator: strings.ToValidUTF8(c.Operator, "?"), Country: strings.ToValidUTF8(c.Country, "?"),

@@ -42,19 +42,28 @@ func (e *NoAnswerError) Error() string {
 // Unwrap makes it an ErrNoAnswer.
 func (e *NoAnswerError) Unwrap() error { return ErrNoAnswer }
 
-// DeferredError is a policy's decision to wait.
+// DeferredError is a policy's decision to wait, or the host's where no policy answers.
 type DeferredError struct {
 	Source
 	Reason string
 	Notes  []Note
+	cause  error // why nobody answered, nil where somebody did
 }
 
 func (e *DeferredError) Error() string {
+	if e.cause != nil {
+		return e.cause.Error()
+	}
 	return fmt.Sprintf("%v %s: %s", ErrDeferred, e.Policy, e.Reason)
 }
 
-// Unwrap makes it an ErrDeferred.
-func (e *DeferredError) Unwrap() error { return ErrDeferred }
+// Unwrap makes it an ErrDeferred, and what kept everybody from answering.
+func (e *DeferredError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{ErrDeferred}
+	}
+	return []error{ErrDeferred, e.cause}
+}
 
 // Rule names a hard rule.
 type Rule string
@@ -72,6 +81,8 @@ const (
 	RuleCustody          Rule = "custody budget"
 	RuleNoReason         Rule = "no reason given"
 	RuleEmpty            Rule = "empty answer"
+	RuleGrant            Rule = "guards' grant"
+	RuleGuard            Rule = "a guard only narrows"
 )
 
 // RuleError is a broken rule, and what broke it.

@@ -9,20 +9,35 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// Metrics counts every question put to a policy. Asked must not block.
+// Metrics counts every question put to a policy, and every alarm. Its methods must not block.
 type Metrics interface {
 	Asked(role sdk.Role, step Step)
+	// Alarmed tells what went wrong with a policy, or with the whole chain where policy is "".
+	Alarmed(role sdk.Role, policy string, alarm Alarm)
 }
+
+// Alarm is something an operator should know of.
+type Alarm string
+
+// The alarms.
+const (
+	AlarmTakenOut   Alarm = "taken out"    // a policy failed again and again and is not asked for a while
+	AlarmGuard      Alarm = "guard failed" // and nothing is decided without it
+	AlarmLastResort Alarm = "last resort"  // the policy linked into the host was asked
+	AlarmNoAnswer   Alarm = "no answer"    // nobody answered
+)
 
 type noMetrics struct{}
 
-func (noMetrics) Asked(sdk.Role, Step) {}
+func (noMetrics) Asked(sdk.Role, Step)            {}
+func (noMetrics) Alarmed(sdk.Role, string, Alarm) {}
 
-// Counters is a Metrics that counts in memory, by role, policy, runtime and outcome. The zero value
-// is ready; it is safe for concurrent use.
+// Counters is a Metrics that counts in memory: questions by role, policy, runtime and outcome, alarms
+// by role, policy and kind. The zero value is ready; it is safe for concurrent use.
 type Counters struct {
 	mu     sync.Mutex // guards below
 	counts map[counterKey]counterValue
+	alarms map[AlarmCount]uint64 // by what it counts, Times being 0
 }
 
 type counterKey struct {
@@ -68,6 +83,39 @@ func (c *Counters) List() []Count {
 	c.mu.Unlock()
 	slices.SortFunc(out, func(a, b Count) int {
 		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Outcome, b.Outcome))
+	})
+	return out
+}
+
+// AlarmCount is one line of a Counters' alarms.
+type AlarmCount struct {
+	Role   sdk.Role
+	Policy string // "" for the chain as a whole
+	Alarm  Alarm
+	Times  uint64
+}
+
+// Alarmed implements Metrics.
+func (c *Counters) Alarmed(role sdk.Role, policy string, alarm Alarm) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.alarms == nil {
+		c.alarms = map[AlarmCount]uint64{}
+	}
+	c.alarms[AlarmCount{Role: role, Policy: policy, Alarm: alarm}]++
+}
+
+// Alarms gives all alarms that were ever raised, ordered by their labels.
+func (c *Counters) Alarms() []AlarmCount {
+	c.mu.Lock()
+	out := make([]AlarmCount, 0, len(c.alarms))
+	for a, times := range c.alarms {
+		a.Times = times
+		out = append(out, a)
+	}
+	c.mu.Unlock()
+	slices.SortFunc(out, func(a, b AlarmCount) int {
+		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Alarm, b.Alarm))
 	})
 	return out
 }

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -19,6 +21,7 @@ type Placement struct {
 	SubnetCapYielded bool
 
 	mu     sync.Mutex // guards below
+	moved  func(fragment uint32, from, to sdk.NodeID)
 	tally  *tally
 	holder []sdk.NodeID              // by assignment: who has it by now
 	tried  []map[sdk.NodeID]struct{} // by assignment
@@ -45,40 +48,79 @@ type Note struct {
 }
 
 // Place asks which peers shall hold which fragments. The request's order does not matter and it is
-// not changed. Errors: ErrRequest, ErrDeferred (with a sentence and notes), ErrNoAnswer.
+// not changed. Errors: ErrRequest, ErrClosed, that of the context, and a *DeferredError with a sentence
+// and notes, which where nobody answered is an ErrNoAnswer as well.
 func (e *Engine) Place(ctx context.Context, request *sdk.PlaceRequest) (*Placement, error) {
-	asked, notes, err := e.canonicalPlace(request)
+	g, err := e.enter()
 	if err != nil {
 		return nil, err
 	}
+	defer e.leave(g)
+	asked, notes, err := canonicalPlace(request, g.denied)
+	if err != nil {
+		return nil, err
+	}
+	q := e.inquire(g, sdk.RolePlacement, notes)
+	asked, excluded, err := q.guardPlace(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	notes = slices.Concat(notes, excluded)
 	raw, err := encode(asked)
 	if err != nil {
 		return nil, err
 	}
 	var response *sdk.PlaceResponse
 	var rules *tally
-	source, outcome, err := e.ask(ctx, sdk.RolePlacement, raw, func(b []byte) (Outcome, error) {
-		response, rules = &sdk.PlaceResponse{}, newTally(asked)
-		if err := response.UnmarshalVT(b); err != nil {
-			return "", err
-		}
-		outcome, err := outcomeOf(response.Status, response.Reason)
-		if err != nil || outcome == Passed {
-			return outcome, err
-		}
-		if outcome == Deferred {
-			return outcome, rules.notesInRange(response.Notes)
-		}
-		return outcome, rules.accept(response)
+	err = q.decide(ctx, raw, func(b []byte) (outcome Outcome, words string, err error) {
+		response, rules, outcome, err = readPlace(asked, b)
+		return outcome, response.GetReason(), err
 	})
+	if errors.Is(err, ErrNoAnswer) {
+		return nil, &DeferredError{Source: q.d.Source, Reason: ErrNoAnswer.Error(), Notes: notes, cause: err}
+	}
 	if err != nil {
 		return nil, err
 	}
 	notes = append(notes, resolveNotes(asked, response.Notes)...)
-	if outcome == Deferred {
-		return nil, &DeferredError{source, clean(response.Reason), notes}
+	reason := q.d.Reason + leftOut(len(excluded))
+	if q.d.Outcome == Deferred {
+		return nil, &DeferredError{Source: q.d.Source, Reason: reason, Notes: notes}
 	}
-	return newPlacement(source, asked, response, notes, rules), nil
+	p := newPlacement(q.d.Source, asked, response, notes, rules)
+	p.Reason = reason
+	p.moved = e.follow(q.d.ID)
+	return p, nil
+}
+
+// leftOut reminds of the peers a decider was not told of.
+func leftOut(peers int) string {
+	switch peers {
+	case 0:
+		return ""
+	case 1:
+		return "; guards excluded 1 peer"
+	}
+	return fmt.Sprintf("; guards excluded %d peers", peers)
+}
+
+// readPlace decodes a decider's answer and checks it against the hard rules, which the tally then
+// knows it by.
+func readPlace(asked *sdk.PlaceRequest, b []byte) (*sdk.PlaceResponse, *tally, Outcome, error) {
+	response, rules := &sdk.PlaceResponse{}, newTally(asked)
+	if err := response.UnmarshalVT(b); err != nil {
+		return nil, nil, "", err
+	}
+	outcome, err := outcomeOf(response.Status, response.Reason)
+	switch {
+	case err != nil:
+		return nil, nil, "", err
+	case outcome == Deferred:
+		err = notesInRange(asked, response.Notes)
+	case outcome == Answered:
+		err = rules.accept(response)
+	}
+	return response, rules, outcome, err
 }
 
 func resolveNotes(asked *sdk.PlaceRequest, notes []*sdk.PeerNote) []Note {
@@ -92,7 +134,7 @@ func resolveNotes(asked *sdk.PlaceRequest, notes []*sdk.PeerNote) []Note {
 // newPlacement resolves positions to ids; the response keeps the rules.
 func newPlacement(source Source, asked *sdk.PlaceRequest, response *sdk.PlaceResponse, notes []Note, rules *tally) *Placement {
 	p := &Placement{
-		Source: source, Reason: clean(response.Reason), Notes: notes, SubnetCapYielded: rules.yields && rules.anyOverSubnetCap(), tally: rules,
+		Source: source, Notes: notes, SubnetCapYielded: rules.yields && rules.anyOverSubnetCap(), tally: rules,
 	}
 	for _, a := range response.Assignments {
 		resolved := Assignment{Fragment: a.Fragment, Peer: sdk.NodeID(asked.Candidates[a.Candidate].Id), Reason: clean(a.Reason)}
@@ -123,7 +165,9 @@ func (p *Placement) Next(fragment uint32, failed sdk.NodeID) (sdk.NodeID, bool) 
 	defer p.mu.Unlock()
 	for i, a := range p.Assignments {
 		if a.Fragment == fragment && p.holder[i] == failed {
-			return p.nextLocked(i)
+			to, ok := p.nextLocked(i)
+			p.moved(fragment, failed, to)
+			return to, ok
 		}
 	}
 	return sdk.NodeID{}, false

@@ -1,10 +1,13 @@
-// Package policy answers: what does the operator's policy say, and may it?
+// Package policy answers: what do the operator's policies say, and may they?
 //
-// The engine puts a question to the deciders of a role in order, under a deadline, and takes the
-// first answer that keeps the hard rules. A policy that fails, lies or is late costs a log line and a
-// metric: the next one is asked, and in the end the default policy linked into the host. Every
-// decision is recorded with the very bytes that were asked and answered, so that it can be explained
-// and asked again.
+// The engine puts a question to the chain of a role. The guards are asked first, all of them, the same
+// question; what they say is merged so that their order does not matter, and can only narrow what may be
+// answered. Then the deciders are asked in order, and the first valid answer that is not PASS stands;
+// behind them comes the default policy, and behind that, after a failure only, the default's own source
+// linked into the host. A policy that fails, lies or is late costs a log line and a metric; one that does
+// so again and again is taken out and probed later. The whole chain can be swapped while questions are
+// under way, and swapped back. Every decision is recorded with the very bytes that were asked and
+// answered, so that it can be explained and asked again.
 //
 // The hard rules hold whatever a policy says: no unknown, duplicate, full or denied peer, no fragment
 // twice on a peer, the operator's caps (with the yielding of the subnet cap that the specification
@@ -14,19 +17,17 @@ package policy
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tesseras/tesseras/host/policy/native"
-	"github.com/tesseras/tesseras/plugins"
 	"github.com/tesseras/tesseras/sdk"
 )
 
 // Policy is a policy as the engine asks it, whatever runs it: native code, WASM, a process. Each
-// runtime lives in a folder below this one.
+// runtime lives in a folder below this one. A policy is known by its identity, so it must be
+// comparable: a pointer. One that is an io.Closer is closed once no chain holds it any more.
 type Policy interface {
 	// Name is its one name: key in the configuration, name in the log, label in the metrics.
 	Name() string
@@ -38,22 +39,52 @@ type Policy interface {
 	Ask(ctx context.Context, role sdk.Role, request []byte) (response []byte, err error)
 }
 
+// Digester is a policy that knows the SHA-256 of the module or program behind it, as 64 lower-case
+// hexadecimal digits.
+type Digester interface {
+	Digest() string
+}
+
+// Describer is a policy that can say what it is.
+type Describer interface {
+	Description() *sdk.Description
+}
+
+// Chain is who is asked in one role.
+type Chain struct {
+	Guards   []Guard  // all are asked, before anybody else
+	Deciders []Policy // in order; the first answer stands
+	// Default comes after the deciders. Nil is the default policy linked into the host.
+	Default Policy
+}
+
+// Guard is a policy that may narrow what the deciders are asked, and never loosen it. A failing one
+// is left out unless it is closed.
+type Guard struct {
+	Policy Policy
+	Closed bool // nothing is decided without it: its failure defers the decision
+}
+
+// Config is what the operator chose.
+type Config struct {
+	Placement, Reciprocity, Repair Chain
+	// NoDefaults drops the default policies, also as the last resort: then no answer means to ask
+	// again later.
+	NoDefaults bool
+	// LastResort is asked after a failure, when nobody else has answered, without a deadline: a busy
+	// machine may miss one. Nil is the default policies linked into the host.
+	LastResort Policy
+	Deadlines  Deadlines
+	Breaker    Breaker
+	// Denied says why a peer is never to be used, "" if it may be. Optional.
+	Denied func(sdk.NodeID) string
+}
+
 // Deadlines bound each question to each policy; zero means the default.
 type Deadlines struct {
 	Place  time.Duration // 1 s
 	Admit  time.Duration // 100 ms
 	Repair time.Duration // 2 s, for each page
-}
-
-// Config is what the operator chose.
-type Config struct {
-	// The deciders of each role, asked in order before the default.
-	Placement, Reciprocity, Repair []Policy
-	// NoDefaults drops the default policies, also as the last resort: then no answer is ErrNoAnswer.
-	NoDefaults bool
-	Deadlines  Deadlines
-	// Denied says why a peer is never to be used, "" if it may be. Optional.
-	Denied func(sdk.NodeID) string
 }
 
 // Deps are what the engine needs of others; all of them may be left out.
@@ -70,30 +101,31 @@ type Engine struct {
 	now      func() time.Time
 	metrics  Metrics
 	recorder Recorder
-	denied   func(sdk.NodeID) string
+	linked   Policy        // the default policies linked into the host; nil where they are compiled out
 	asked    atomic.Uint64 // decisions so far; part of their ids
 
-	deciders map[sdk.Role][]Policy
-	deadline map[sdk.Role]time.Duration
-	fallback Policy // nil without defaults
+	swapping sync.Mutex     // held while a new configuration is tested and put in force
+	closing  sync.WaitGroup // policies being closed
+
+	mu       sync.Mutex // guards below, and the leases of every generation
+	current  *generation
+	previous *generation    // stands by for Rollback
+	numbers  uint64         // generations so far
+	live     int            // generations whose policies are open
+	drained  *sync.Cond     // live fell
+	uses     map[Policy]int // by how many live generations a policy is held
+	failures []error        // of closing policies
+	closed   bool
 }
 
-// New returns an engine over the configured deciders, with the defaults behind them. Close it; the
-// configured policies then close with it.
+// New returns an engine over a configuration, with the defaults behind it. Close it; the policies of
+// the configuration then close with it.
 func New(deps Deps, config Config) *Engine {
 	e := &Engine{
-		log: deps.Log, now: deps.Now, metrics: deps.Metrics, recorder: deps.Recorder, denied: config.Denied,
-		deciders: map[sdk.Role][]Policy{
-			sdk.RolePlacement:   config.Placement,
-			sdk.RoleReciprocity: config.Reciprocity,
-			sdk.RoleRepair:      config.Repair,
-		},
-		deadline: map[sdk.Role]time.Duration{
-			sdk.RolePlacement:   orDefault(config.Deadlines.Place, time.Second),
-			sdk.RoleReciprocity: orDefault(config.Deadlines.Admit, 100*time.Millisecond),
-			sdk.RoleRepair:      orDefault(config.Deadlines.Repair, 2*time.Second),
-		},
+		log: deps.Log, now: deps.Now, metrics: deps.Metrics, recorder: deps.Recorder,
+		linked: linkedDefaults(), uses: map[Policy]int{},
 	}
+	e.drained = sync.NewCond(&e.mu)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -106,43 +138,11 @@ func New(deps Deps, config Config) *Engine {
 	if e.recorder == nil {
 		e.recorder = noRecorder{}
 	}
-	if e.denied == nil {
-		e.denied = func(sdk.NodeID) string { return "" }
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.linked != nil {
+		e.uses[e.linked]++ // the engine's own, also while a configuration does without it
 	}
-	if !config.NoDefaults {
-		e.addDefaults()
-	}
+	e.current = e.newGenerationLocked(config)
 	return e
-}
-
-// addDefaults puts the default policies behind the configured ones, and behind those, for when a
-// policy failed, the same once more without a deadline: a busy machine may miss one.
-func (e *Engine) addDefaults() {
-	standard := native.New(plugins.DefaultName, plugins.Default())
-	for role, configured := range e.deciders {
-		e.deciders[role] = append(configured[:len(configured):len(configured)], standard)
-	}
-	e.fallback = standard
-}
-
-func orDefault(d, standard time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return standard
-}
-
-// Close closes every policy once, and waits for those that were left alone at a deadline.
-func (e *Engine) Close() error {
-	closed := map[Policy]bool{}
-	var errs []error
-	for _, role := range []sdk.Role{sdk.RolePlacement, sdk.RoleReciprocity, sdk.RoleRepair} {
-		for _, p := range e.deciders[role] {
-			if c, ok := p.(io.Closer); ok && !closed[p] {
-				closed[p] = true
-				errs = append(errs, c.Close())
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

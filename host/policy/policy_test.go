@@ -172,9 +172,8 @@ func (s slow) Place(r *sdk.PlaceRequest) *sdk.PlaceResponse {
 // TestTheLastResortHasNoDeadline: a machine too busy to answer in time still gets its answer.
 func TestTheLastResortHasNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, counters, _ := engine(t, Config{})
 		busy := native.New("busy", plugins.Set{Placement: slow{5 * time.Second}})
-		e.deciders[sdk.RolePlacement], e.fallback = []Policy{busy}, busy
+		e, counters, _ := engine(t, Config{Placement: Chain{Default: busy}, LastResort: busy})
 		if _, err := e.Place(t.Context(), placeRequest(16, 24, alone(9)...)); err != nil {
 			t.Fatal(err)
 		}
@@ -207,17 +206,24 @@ func TestAPanicIsAFailure(t *testing.T) {
 }
 
 func TestWithoutDefaultsNobodyStepsIn(t *testing.T) {
-	e, _, ring := engine(t, Config{NoDefaults: true}, says("mute", &sdk.AdmitResponse{Status: sdk.Status_PASS}))
-	_, err := e.Admit(t.Context(), admitRequest())
+	e, counters, ring := engine(t, Config{NoDefaults: true}, says("mute", &sdk.PlaceResponse{Status: sdk.Status_PASS}))
+	_, err := e.Place(t.Context(), placeRequest(16, 24, alone(9)...))
 	var none *NoAnswerError
 	if !errors.Is(err, ErrNoAnswer) || !errors.As(err, &none) || len(none.Steps) != 1 || none.Steps[0].Policy != "mute" {
 		t.Fatalf("%v", err)
 	}
-	if want := "reciprocity: no policy answered: mute (test) passed"; err.Error() != want {
+	if want := "placement: no policy answered: mute (test) passed"; err.Error() != want || !errors.Is(err, ErrDeferred) {
 		t.Errorf("%q", err)
 	}
-	if kept := ring.List(); len(kept) != 1 || kept[0].Response != nil {
+	if kept := ring.List(); len(kept) != 1 || kept[0].Response != nil || kept[0].Outcome != Failed || kept[0].Reason != err.Error() {
 		t.Errorf("recorded %v", kept)
+	}
+	a, err := e.Admit(t.Context(), admitRequest())
+	if err != nil || a.Verdict != Later || a.RetryAfter != time.Minute || a.Policy != "" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if got := counters.Alarms(); len(got) != 2 || got[0].Alarm != AlarmNoAnswer {
+		t.Errorf("alarms %v", got)
 	}
 
 	e, _, _ = engine(t, Config{NoDefaults: true})
@@ -233,7 +239,6 @@ func TestWithoutDefaultsNobodyStepsIn(t *testing.T) {
 
 // TestTheCallersContext: who gives up is not answered, and no policy is blamed for it.
 func TestTheCallersContext(t *testing.T) {
-	e, counters, _ := engine(t, Config{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("the peer hung up")
 	cancel(gone)
@@ -241,8 +246,7 @@ func TestTheCallersContext(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}
-	e.deciders[sdk.RoleReciprocity] = []Policy{waits}
-	e.deciders[sdk.RoleRepair] = []Policy{waits}
+	e, counters, _ := engine(t, Config{}, waits)
 	if _, err := e.Admit(ctx, admitRequest()); !errors.Is(err, gone) {
 		t.Errorf("%v", err)
 	}

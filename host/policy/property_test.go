@@ -94,15 +94,15 @@ type world struct {
 // check holds at all times. How many institutions are allowed falls with every peer that drops out,
 // so that rule is checked before the first refusal only; Next never takes in one too many.
 func (w world) check(t *rapid.T, yielded bool) {
-	has := map[hold]bool{}
+	has := map[keeping]bool{}
 	for _, h := range w.r.Holdings {
 		for _, f := range h.Fragments {
-			has[hold{sdk.NodeID(h.Id), f}] = true
+			has[keeping{sdk.NodeID(h.Id), f}] = true
 		}
 	}
 	given := map[sdk.NodeID]uint64{}
 	for i, a := range w.p.Assignments {
-		at := hold{w.p.holder[i], a.Fragment}
+		at := keeping{w.p.holder[i], a.Fragment}
 		if has[at] {
 			t.Fatalf("fragment %d twice on a peer", a.Fragment)
 		}
@@ -127,7 +127,7 @@ func (w world) check(t *rapid.T, yielded bool) {
 	}
 }
 
-type hold struct {
+type keeping struct {
 	peer     sdk.NodeID
 	fragment uint32
 }

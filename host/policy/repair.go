@@ -40,12 +40,17 @@ type Skipped struct {
 
 // Repair asks which tesseras to repair, in pages of sdk.MaxTesseras, thinnest margin first. Where no
 // policy answers, or one defers, the plan says so and holds what may not wait all the same. Errors:
-// ErrRequest, or that of the context.
+// ErrRequest, ErrClosed, or that of the context.
 func (e *Engine) Repair(ctx context.Context, request *sdk.RepairRequest) (*RepairPlan, error) {
 	tesseras, err := canonicalTesseras(request)
 	if err != nil {
 		return nil, err
 	}
+	g, err := e.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer e.leave(g)
 	plan := &RepairPlan{}
 	var reasons []string
 	for page := range slices.Chunk(tesseras, sdk.MaxTesseras) {
@@ -53,7 +58,7 @@ func (e *Engine) Repair(ctx context.Context, request *sdk.RepairRequest) (*Repai
 			Tesseras: page, Weather: request.Weather, IntervalMs: request.IntervalMs,
 			NowUnixMs: request.NowUnixMs, Seed: request.Seed, DeficitAllowance: request.DeficitAllowance,
 		}
-		reason, err := e.repairPage(ctx, asked, plan)
+		reason, err := plan.page(ctx, e.inquire(g, sdk.RoleRepair, nil), asked)
 		if err != nil {
 			return nil, err
 		}
@@ -85,6 +90,13 @@ func canonicalTesseras(request *sdk.RepairRequest) ([]*sdk.TesseraHealth, error)
 		seen[sdk.TesseraID(h.Tessera)] = true
 	}
 	tesseras := slices.Clone(request.Tesseras)
+	for i, h := range tesseras {
+		if h.LeastPriority != 0 { // the guards' to say
+			plain := *h
+			plain.LeastPriority = 0
+			tesseras[i] = &plain
+		}
+	}
 	slices.SortFunc(tesseras, func(a, b *sdk.TesseraHealth) int {
 		return cmp.Or(
 			cmp.Compare(a.SurvivesPeers, b.SurvivesPeers),
@@ -96,37 +108,57 @@ func canonicalTesseras(request *sdk.RepairRequest) ([]*sdk.TesseraHealth, error)
 	return tesseras, nil
 }
 
-// repairPage adds one page's orders to the plan and returns what was said about it.
-func (e *Engine) repairPage(ctx context.Context, asked *sdk.RepairRequest, plan *RepairPlan) (string, error) {
-	raw, err := encode(asked)
+// page adds one page's orders to the plan and returns what was said about it.
+func (p *RepairPlan) page(ctx context.Context, q *inquiry, asked *sdk.RepairRequest) (reason string, err error) {
+	guarded, by, held, err := q.guardRepair(ctx, asked)
+	if err != nil {
+		return "", err
+	}
+	if held != "" {
+		p.put(q, asked, &sdk.RepairResponse{}, nil)
+		return held, nil
+	}
+	raw, err := encode(guarded)
 	if err != nil {
 		return "", err
 	}
 	var response *sdk.RepairResponse
-	source, outcome, err := e.ask(ctx, sdk.RoleRepair, raw, func(b []byte) (Outcome, error) {
-		response = &sdk.RepairResponse{}
-		if err := response.UnmarshalVT(b); err != nil {
-			return "", err
-		}
-		outcome, err := outcomeOf(response.Status, response.Reason)
-		if err != nil || outcome != Answered {
-			return outcome, err
-		}
-		return outcome, repairable(asked, response)
+	err = q.decide(ctx, raw, func(b []byte) (outcome Outcome, words string, err error) {
+		response, outcome, err = readRepair(guarded, b)
+		return outcome, response.GetReason(), err
 	})
-	if err != nil {
-		if !errors.Is(err, ErrNoAnswer) {
-			return "", err
-		}
-		response = &sdk.RepairResponse{Reason: ErrNoAnswer.Error()}
+	if errors.Is(err, ErrNoAnswer) {
+		p.put(q, guarded, &sdk.RepairResponse{}, by)
+		return ErrNoAnswer.Error(), nil
 	}
-	if outcome != Answered {
-		plan.Deferred = true
+	if err != nil {
+		return "", err
+	}
+	p.put(q, guarded, response, by)
+	return q.d.Reason, nil
+}
+
+// put adds what was decided about a page.
+func (p *RepairPlan) put(q *inquiry, asked *sdk.RepairRequest, response *sdk.RepairResponse, by []string) {
+	p.Sources = append(p.Sources, q.d.Source)
+	if q.d.Outcome != Answered {
+		p.Deferred = true
 		response.Orders, response.Notes = nil, nil
 	}
-	plan.Sources = append(plan.Sources, source)
-	plan.add(asked, response)
-	return clean(response.Reason), nil
+	p.add(asked, response, by)
+}
+
+// readRepair decodes a decider's answer and checks it against the hard rules.
+func readRepair(asked *sdk.RepairRequest, b []byte) (*sdk.RepairResponse, Outcome, error) {
+	response := &sdk.RepairResponse{}
+	if err := response.UnmarshalVT(b); err != nil {
+		return nil, "", err
+	}
+	outcome, err := outcomeOf(response.Status, response.Reason)
+	if err == nil && outcome == Answered {
+		err = repairable(asked, response)
+	}
+	return response, outcome, err
 }
 
 // repairable checks an answer against the hard rules.
@@ -150,8 +182,9 @@ func repairable(asked *sdk.RepairRequest, a *sdk.RepairResponse) error {
 	return nil
 }
 
-// add resolves a page, and adds what no policy may put off.
-func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse) {
+// add resolves a page, raises what guards raised, and adds what no policy may put off. by tells for each
+// tessera who raised it.
+func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse, by []string) {
 	ordered := make([]bool, len(asked.Tesseras))
 	for _, o := range response.Orders {
 		h := asked.Tesseras[o.Tessera]
@@ -159,6 +192,10 @@ func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse)
 		order := RepairOrder{
 			Tessera: sdk.TesseraID(h.Tessera), Rebuild: int(min(o.Rebuild, h.Missing)), Wait: wait(o.WaitMs),
 			Priority: o.Priority, Reason: clean(o.Reason), Critical: isCritical(h),
+		}
+		if order.Priority < h.LeastPriority {
+			order.Priority = h.LeastPriority
+			order.Reason = clean("raised by " + by[o.Tessera] + "; " + order.Reason)
 		}
 		if order.Critical && order.Wait > 0 {
 			order.Wait, order.ByHost = 0, true

@@ -147,7 +147,7 @@ func (t *tally) accept(response *sdk.PlaceResponse) error {
 		return broken(RuleEmpty, "status OK, and nothing is placed")
 	}
 	for _, a := range response.Assignments {
-		peer, err := t.candidate(a.GetCandidate())
+		peer, err := candidateAt(t.request, a.GetCandidate())
 		if err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (t *tally) accept(response *sdk.PlaceResponse) error {
 			return err
 		}
 	}
-	if err := t.notesInRange(response.Notes); err != nil {
+	if err := notesInRange(t.request, response.Notes); err != nil {
 		return err
 	}
 	t.yields = response.SubnetCapYielded && t.request.SubnetCapMayYield()
@@ -171,9 +171,9 @@ func (t *tally) accept(response *sdk.PlaceResponse) error {
 	return nil
 }
 
-func (t *tally) notesInRange(notes []*sdk.PeerNote) error {
+func notesInRange(asked *sdk.PlaceRequest, notes []*sdk.PeerNote) error {
 	for _, n := range notes {
-		if _, err := t.candidate(n.GetCandidate()); err != nil {
+		if _, err := candidateAt(asked, n.GetCandidate()); err != nil {
 			return err
 		}
 	}
@@ -190,11 +190,11 @@ func (t *tally) anyOverSubnetCap() bool {
 	return false
 }
 
-func (t *tally) candidate(position uint32) (sdk.NodeID, error) {
-	if int64(position) >= int64(len(t.request.Candidates)) {
-		return sdk.NodeID{}, broken(RuleUnknownPeer, "position %d of %d candidates", position, len(t.request.Candidates))
+func candidateAt(asked *sdk.PlaceRequest, position uint32) (sdk.NodeID, error) {
+	if int64(position) >= int64(len(asked.Candidates)) {
+		return sdk.NodeID{}, broken(RuleUnknownPeer, "position %d of %d candidates", position, len(asked.Candidates))
 	}
-	return sdk.NodeID(t.request.Candidates[position].Id), nil
+	return sdk.NodeID(asked.Candidates[position].Id), nil
 }
 
 // alternatesOf checks that every alternate could hold the fragment. Caps are checked when one is
@@ -202,7 +202,7 @@ func (t *tally) candidate(position uint32) (sdk.NodeID, error) {
 func (t *tally) alternatesOf(a *sdk.Assignment) error {
 	seen := map[uint32]bool{a.Candidate: true}
 	for _, position := range a.Alternates {
-		peer, err := t.candidate(position)
+		peer, err := candidateAt(t.request, position)
 		if err != nil {
 			return err
 		}

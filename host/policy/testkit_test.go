@@ -99,7 +99,9 @@ func tampers(spoil func(*sdk.PlaceRequest, *sdk.PlaceResponse)) *scripted {
 // engine is one with the given deciders for every role, and what it counted and kept.
 func engine(t testing.TB, config Config, deciders ...Policy) (*Engine, *Counters, *Ring) {
 	t.Helper()
-	config.Placement, config.Reciprocity, config.Repair = deciders, deciders, deciders
+	for _, chain := range []*Chain{&config.Placement, &config.Reciprocity, &config.Repair} {
+		chain.Deciders = deciders
+	}
 	counters, ring := &Counters{}, NewRing(100, 100*mib)
 	e := New(Deps{Metrics: counters, Recorder: ring}, config)
 	t.Cleanup(func() {

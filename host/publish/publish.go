@@ -13,7 +13,8 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"time"
+	"slices"
+	"sync"
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
@@ -72,10 +73,13 @@ type Config struct {
 type Service struct {
 	Deps
 	config Config
+
+	mu     sync.Mutex           // guards untold
+	untold map[sdk.NodeKey]bool // holders that do not know of a deletion yet
 }
 
 // New returns a Service.
-func New(d Deps, c Config) *Service { return &Service{d, c} }
+func New(d Deps, c Config) *Service { return &Service{Deps: d, config: c} }
 
 // Stage names what a publish is doing.
 type Stage string
@@ -125,48 +129,56 @@ func (s *Service) publish(ctx context.Context, id sdk.TesseraID, progress Progre
 	if err := s.want(id); err != nil {
 		return Result{}, err
 	}
-	spool, err := fragment.OpenSpool(s.FS, "spool/publish-"+id.String())
+	spool, err := s.spool(id)
 	if err != nil {
 		return Result{}, err
 	}
-	plan, missing, err := s.prepare(ctx, manifest, spool, progress)
+	var hashes []digest.Hash
+	fill := func(ctx context.Context) (_ []digest.Hash, err error) {
+		if hashes == nil {
+			hashes, err = s.encode(ctx, manifest, fragment.ParamsFor(tessera.PackedSize(manifest)), spool, progress)
+		}
+		return hashes, err
+	}
+	plan, err := s.planFor(ctx, manifest, fill)
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := s.push(ctx, plan, missing, spool, progress)
+	result, err := s.push(ctx, plan, spool, fill, progress)
 	if err != nil {
 		return result, err // the spool stays: the next publish goes on with it
 	}
-	return result, errors.Join(spool.Remove(), s.reached(id, result))
+	return result, errors.Join(spool.Remove(), s.reached(id, result.Health))
 }
 
-// prepare makes the plan known and the shards that lack holders readable in the spool.
-func (s *Service) prepare(ctx context.Context, m *tessera.Manifest, spool *fragment.Spool, progress Progress) (*fragment.FragmentPlan, []health.Missing, error) {
+func (s *Service) spool(id sdk.TesseraID) (*fragment.Spool, error) {
+	return fragment.OpenSpool(s.FS, "spool/publish-"+id.String())
+}
+
+// fill codes the tessera into the spool, once, and gives the fragments' checksums.
+type fill func(context.Context) ([]digest.Hash, error)
+
+// planFor gives the plan that was signed earlier, or codes the tessera and signs one. Either way it is
+// in the catalog then.
+func (s *Service) planFor(ctx context.Context, m *tessera.Manifest, fill fill) (*fragment.FragmentPlan, error) {
 	plan, err := s.known(m.ID())
 	if err != nil {
-		return nil, nil, err
-	}
-	if plan != nil {
-		report, err := s.assess(plan)
-		if err != nil || len(report.Missing) == 0 {
-			return plan, nil, err
-		}
-	}
-	params := fragment.ParamsFor(tessera.PackedSize(m))
-	hashes, err := s.encode(ctx, m, params, spool, progress)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if plan == nil {
-		if plan, err = s.sign(m, params, hashes); err != nil {
-			return nil, nil, err
+		hashes, err := fill(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if plan, err = s.sign(m, fragment.ParamsFor(tessera.PackedSize(m)), hashes); err != nil {
+			return nil, err
 		}
 	}
-	report, err := s.assess(plan)
-	return plan, report.Missing, err
+	return plan, s.enter(plan)
 }
 
-// known gives the plan that was signed earlier, nil when there is none.
+// known gives the plan that was signed earlier, nil when there is none that is whole. A damaged one is
+// no loss: made again it has the same bytes.
 func (s *Service) known(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	text, err := s.Documents.Plan(id)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -175,7 +187,15 @@ func (s *Service) known(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fragment.OpenPlan(text)
+	plan, err := fragment.OpenPlan(text)
+	if err == nil && plan.Tessera != id {
+		err = fragment.ErrPlan
+	}
+	if err != nil {
+		s.Log.Warn("a plan is damaged and made again", "tessera", id.Short(), "err", err)
+		return nil, nil
+	}
+	return plan, nil
 }
 
 // encode fills the spool, unless an earlier publish did and all of it is still right: a spool is not
@@ -249,7 +269,16 @@ func (s *Service) sign(m *tessera.Manifest, p fragment.Params, hashes []digest.H
 	if err := s.Documents.PutPlan(plan.Tessera, plan.Bytes()); err != nil {
 		return nil, err
 	}
-	return plan, s.Catalog.Update(func(tx *catalog.Tx) error {
+	return plan, nil
+}
+
+// enter records a plan in the catalog, where repair and deletion look for it. The process may have
+// died between writing the plan and this.
+func (s *Service) enter(plan *fragment.FragmentPlan) error {
+	return s.Catalog.Update(func(tx *catalog.Tx) error {
+		if _, err := tx.Plan(plan.Tessera); !errors.Is(err, catalog.ErrNotFound) {
+			return err
+		}
 		return tx.PutPlan(catalog.PlanRow{
 			Tessera: plan.Tessera, Owner: s.Owner.Key(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
 			Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: true,
@@ -257,31 +286,53 @@ func (s *Service) sign(m *tessera.Manifest, p fragment.Params, hashes []digest.H
 	})
 }
 
-func (s *Service) push(ctx context.Context, plan *fragment.FragmentPlan, missing []health.Missing, spool *fragment.Spool, progress Progress) (Result, error) {
+// push gives the fragments that want a holder to peers. The spool is filled only when a peer was found
+// that may take one.
+func (s *Service) push(ctx context.Context, plan *fragment.FragmentPlan, spool *fragment.Spool, fill fill, progress Progress) (Result, error) {
 	r := Result{Plan: plan}
-	var err error
-	if len(missing) > 0 {
-		var total int64
-		for _, m := range missing {
-			total += int64(m.Copies) * plan.ShardSize()
-		}
-		pushed := &tally{report: func(n int64) { progress(Pushing, n, total) }}
-		var found scatter.Result
-		found, err = s.Distributor.Distribute(ctx, scatter.Order{
-			Plan: plan, Missing: missing, Intent: sdk.Intent_NEW, Purpose: wire.Purpose_PUBLISH,
-			Open:   func(i int) (io.ReadCloser, error) { return spool.Open(i) },
-			Placed: func(scatter.Placed) { pushed.add(plan.ShardSize()) },
-		})
-		r.Placed, r.Refused, r.Yielded = len(found.Placed), found.Failures, found.Yielded
-		if len(found.Left) > 0 {
-			r.Reason = found.Reason
-		}
-	}
+	before, err := s.assess(plan)
 	if err != nil {
 		return r, err
 	}
+	if wanting, newcomers := before.Wanting(); len(wanting) > 0 {
+		var total int64
+		for _, m := range wanting {
+			total += int64(m.Copies) * plan.ShardSize()
+		}
+		pushed := &tally{report: func(n int64) { progress(Pushing, n, total) }}
+		found, err := s.Distributor.Distribute(ctx, scatter.Order{
+			Plan: plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_NEW, Purpose: wire.Purpose_PUBLISH,
+			Prepare: func(ctx context.Context) error { return filled(ctx, fill, plan) },
+			Open:    func(i int) (io.ReadCloser, error) { return spool.Open(i) },
+			Placed:  func(scatter.Placed) { pushed.add(plan.ShardSize()) },
+		})
+		r.Placed, r.Refused, r.Yielded = len(found.Placed), found.Failures, found.Yielded
+		if len(found.Left) > 0 {
+			r.Reason = whyLeft(found)
+		}
+		if err != nil {
+			return r, err
+		}
+	}
 	r.Health, err = s.assess(plan)
 	return r, err
+}
+
+// whyLeft is the policy's reason and what the last peer said that did not take a fragment.
+func whyLeft(r scatter.Result) string {
+	if len(r.Failures) == 0 {
+		return r.Reason
+	}
+	return fmt.Sprintf("%s; %v", r.Reason, r.Failures[len(r.Failures)-1])
+}
+
+// filled sees to it that the spool holds what the plan names.
+func filled(ctx context.Context, fill fill, plan *fragment.FragmentPlan) error {
+	hashes, err := fill(ctx)
+	if err == nil && !slices.Equal(hashes, plan.Fragments) {
+		err = fmt.Errorf("the own copy gives other fragments than the plan: %w", digest.ErrMismatch)
+	}
+	return err
 }
 
 func (s *Service) assess(plan *fragment.FragmentPlan) (health.Report, error) {
@@ -294,8 +345,8 @@ func (s *Service) want(id sdk.TesseraID) error {
 }
 
 // reached records that the tessera was at its target once.
-func (s *Service) reached(id sdk.TesseraID, r Result) error {
-	if r.Health.Status != health.Healthy {
+func (s *Service) reached(id sdk.TesseraID, r health.Report) error {
+	if r.Status != health.Healthy {
 		return nil
 	}
 	return s.mark(id, func(t *catalog.Tessera) { t.Published = true })
@@ -313,35 +364,4 @@ func (s *Service) mark(id sdk.TesseraID, change func(*catalog.Tessera)) error {
 		}
 		return tx.PutTessera(t)
 	})
-}
-
-// Resume is a step of the maintenance cycle: it publishes what the owner wants published and that has
-// no plan yet, because an earlier publish was cut short. From the plan on, repair cares for it.
-func (s *Service) Resume(ctx context.Context) error {
-	var unfinished []sdk.TesseraID
-	err := s.Catalog.View(func(tx *catalog.Tx) error {
-		for t, err := range tx.Tesseras() {
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Plan(t.ID); t.WantPublished && errors.Is(err, catalog.ErrNotFound) {
-				unfinished = append(unfinished, t.ID)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, id := range unfinished {
-		begun := time.Now()
-		r, err := s.Publish(ctx, id, nil)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s.Log.Info("resumed a publish", "tessera", id.Short(), "placed", r.Placed, "health", string(r.Health.Status), "took", time.Since(begun))
-	}
-	return errors.Join(errs...)
 }

@@ -26,10 +26,22 @@ func (s *Service) Withdraw(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	untold := map[sdk.NodeKey]bool{}
 	for _, id := range gone {
-		errs = append(errs, s.withdraw(ctx, id))
+		errs = append(errs, s.withdraw(ctx, id, untold))
 	}
+	s.mu.Lock()
+	s.untold = untold
+	s.mu.Unlock()
 	return errors.Join(errs...)
+}
+
+// Awaits tells whether a holder could not be told of a deletion in the last round: should it come back,
+// the next round is worth beginning.
+func (s *Service) Awaits(holder sdk.NodeKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.untold[holder]
 }
 
 // deleted lists own tesseras that have a plan still but are no longer there.
@@ -48,7 +60,12 @@ func (s *Service) deleted() (gone []sdk.TesseraID, err error) {
 	return gone, err
 }
 
-func (s *Service) withdraw(ctx context.Context, id sdk.TesseraID) error {
+func (s *Service) withdraw(ctx context.Context, id sdk.TesseraID, untold map[sdk.NodeKey]bool) error {
+	done, err := s.Turns.Take(ctx, id) // a publish under way may still find holders
+	if err != nil {
+		return err
+	}
+	defer done()
 	tombstone, err := s.Documents.Tombstone(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // an own tessera that lives on another of the owner's nodes
@@ -68,12 +85,16 @@ func (s *Service) withdraw(ctx context.Context, id sdk.TesseraID) error {
 		}
 		if !told {
 			left++
+			untold[h.Key] = true
 		}
 	}
 	if left > 0 {
 		return nil // again in the next round
 	}
-	return errors.Join(s.Catalog.Reclaim(func(tx *catalog.Tx) error { return tx.DropPlan(id) }), s.Documents.DropPlan(id))
+	return errors.Join(
+		s.Catalog.Reclaim(func(tx *catalog.Tx) error { return tx.DropPlan(id) }),
+		s.Documents.DropPlan(id), s.clear(id),
+	)
 }
 
 // tell hands the tombstone to one holder. One that has nothing of the tessera has been told before.

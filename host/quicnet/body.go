@@ -105,14 +105,13 @@ func (s *Stream) copyBody(r io.Reader, size int64) error {
 		return s.explain("send body to", err)
 	}
 	for size > 0 {
-		buf := (*pooled)[:min(size, bodyBuffer)]
-		if _, err := io.ReadFull(r, buf); err != nil {
+		n, err := r.Read((*pooled)[:min(size, bodyBuffer)])
+		if werr := s.writeAll((*pooled)[:n], m); werr != nil {
+			return s.explain("send body to", werr)
+		}
+		if size -= int64(n); err != nil && size > 0 {
 			return fmt.Errorf("send body to %s: read: %w", s.conn.peer.Contact, short(err))
 		}
-		if err := s.writeAll(buf, m); err != nil {
-			return s.explain("send body to", err)
-		}
-		size -= int64(len(buf))
 	}
 	return nil
 }

@@ -37,7 +37,10 @@ func (n *Net) call(ctx context.Context, to identity.Contact, req wire.Message) (
 	defer s.Close()
 	begun, heard := time.Now(), s.heard()
 	answer, err := s.exchange(req)
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrSilent) {
+	switch {
+	case errors.Is(err, ErrGone):
+		n.pool.abandon(s.conn)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrSilent):
 		n.dropIfDead(s.conn, begun, heard)
 	}
 	return answer, err
@@ -62,6 +65,7 @@ func (n *Net) dropIfDead(c *conn, begun time.Time, heard uint64) {
 	const patience = time.Second
 	stats := c.q.ConnectionStats()
 	if stats.PacketsReceived == heard && time.Since(begun) >= max(patience, 4*stats.SmoothedRTT) {
+		n.pool.abandon(c)
 		c.q.CloseWithError(closeFaultless, "silent")
 		n.tellLost(c.peer.Contact)
 	}

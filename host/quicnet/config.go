@@ -26,7 +26,7 @@ type Config struct {
 	DialTimeout   time.Duration // for a connection, with Hello; 10s
 	FrameTimeout  time.Duration // for one whole message to arrive or leave; 15s
 	AnswerTimeout time.Duration // for the answer to a request to begin; 1m
-	SilentTimeout time.Duration // a connection on which nothing is heard is dead after it; 10s
+	SilentTimeout time.Duration // a connection is dead so long after the first packet that got no answer; 10s
 	RateWindow    time.Duration // the floor below is measured over it; 15s
 	MinRate       int           // bytes a second of a body, on average over RateWindow; 4096
 

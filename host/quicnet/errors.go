@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 
@@ -73,6 +74,18 @@ func translate(err error) error {
 		return ErrSilent
 	}
 	return err
+}
+
+// refusalFor is what to tell a peer about err, which this package's errors are part of.
+func refusalFor(err error) *wire.Refusal {
+	switch {
+	case wire.CodeOf(err) != wire.Code_OK:
+	case errors.Is(err, ErrSilent):
+		return wire.Refuse(wire.Code_TOO_SLOW, "nothing came in time")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return wire.Refuse(wire.Code_MALFORMED, "it breaks off")
+	}
+	return wire.RefusalFor(err)
 }
 
 func codeOf(n uint64, zero wire.Code) wire.Code {

@@ -95,7 +95,7 @@ func (n *Net) handshake(ctx context.Context, to identity.Contact) (*conn, error)
 	c, err := n.sayHello(ctx, q, who)
 	if err != nil {
 		err = explainIn(ctx, err)
-		q.CloseWithError(closeCode(wire.RefusalFor(err).Code), "")
+		q.CloseWithError(closeCode(refusalFor(err).Code), "")
 		n.windows.forget(q)
 		return nil, err
 	}
@@ -133,8 +133,10 @@ func (n *Net) welcome(q *quic.Conn) {
 	defer cancel()
 	c, err := n.hearHello(ctx, q)
 	if err != nil {
-		err = explainIn(ctx, err)
-		refusal := wire.RefusalFor(err)
+		if err = explainIn(ctx, err); errors.Is(err, context.DeadlineExceeded) {
+			err = ErrSilent
+		}
+		refusal := refusalFor(err)
 		n.log.Debug("a stranger was turned away", "from", q.RemoteAddr(), "code", refusal.Code, "err", err)
 		q.CloseWithError(closeCode(refusal.Code), refusal.Text)
 		n.windows.forget(q)
@@ -206,7 +208,7 @@ func (n *Net) newConn(q *quic.Conn, h *wire.Hello, who identity.Contact, seen ne
 		return nil, err
 	}
 	peer.Dialed = dialed
-	return &conn{q: q, peer: peer, instance: h.GetInstance()}, nil
+	return &conn{q: q, peer: peer, instance: h.GetInstance(), ended: q.Context().Done()}, nil
 }
 
 // reserve takes a place in the pool, closing the oldest idle connection for it if need be.

@@ -199,19 +199,19 @@ func (n *Net) Connected() []Peer {
 	return peers
 }
 
-// Serve lets peers in and closes idle connections until ctx ends. Connections that exist go on being
+// Serve lets peers in and closes idle connections until ctx ends or Close is called. Connections that exist go on being
 // served until Close.
 func (n *Net) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 	if !n.spawn(func() { n.reap(ctx) }) {
-		return ErrClosed
+		return nil
 	}
 	for {
 		q, err := n.listener.Accept(ctx)
 		if err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || n.ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("accept: %w", err)

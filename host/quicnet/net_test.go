@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,25 +114,20 @@ func TestCallReusesTheConnection(t *testing.T) {
 
 func TestBodies(t *testing.T) {
 	a, b := node(t, quicnet.Config{}), node(t, quicnet.Config{})
-	var got []byte
-	b.Handle(wire.KindReplicate, func(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, m wire.Message) (err error) {
-		if got, err = io.ReadAll(s.Body(int64(m.(*wire.Replicate).GetSize()))); err != nil {
-			return err
-		}
-		return s.Send(&wire.Pong{})
-	})
+	k := keep(b)
 	b.Handle(wire.KindFetchFragment, func(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, _ wire.Message) error {
-		if err := s.Send(&wire.FragmentHeader{Size: uint64(len(got))}); err != nil {
+		body := k.get()
+		if err := s.Send(&wire.FragmentHeader{Size: uint64(len(body))}); err != nil {
 			return err
 		}
-		return s.SendBody(bytes.NewReader(got), int64(len(got)))
+		return s.SendBody(bytes.NewReader(body), int64(len(body)))
 	})
 	for _, size := range []int{0, 1, 1000, 128 << 10, 3<<20 + 17} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			body := make([]byte, size)
 			rand.Read(body)
 			push(t, a, b.Self(), body)
-			if !bytes.Equal(got, body) {
+			if !bytes.Equal(k.get(), body) {
 				t.Fatal("body changed on its way there")
 			}
 			if back := fetch(t, a, b.Self()); !bytes.Equal(back, body) {
@@ -139,6 +135,33 @@ func TestBodies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// keeper serves Replicate and keeps the last body that came.
+type keeper struct {
+	mu   sync.Mutex // guards body
+	body []byte
+}
+
+func keep(n *quicnet.Net) *keeper {
+	k := &keeper{}
+	n.Handle(wire.KindReplicate, func(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, m wire.Message) error {
+		body, err := io.ReadAll(s.Body(int64(m.(*wire.Replicate).GetSize())))
+		if err != nil {
+			return err
+		}
+		k.mu.Lock()
+		k.body = body
+		k.mu.Unlock()
+		return s.Send(&wire.Pong{})
+	})
+	return k
+}
+
+func (k *keeper) get() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.body
 }
 
 func push(t testing.TB, from *quicnet.Net, to identity.Contact, body []byte) {

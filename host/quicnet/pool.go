@@ -15,7 +15,8 @@ import (
 type conn struct {
 	q        *quic.Conn
 	peer     Peer
-	instance uint64 // of the peer's process
+	instance uint64          // of the peer's process
+	ended    <-chan struct{} // closed when the connection is over
 
 	// Guarded by the pool's mutex:
 	active    int       // requests under way, both directions
@@ -29,6 +30,7 @@ type conn struct {
 type pool struct {
 	self sdk.NodeKey
 	max  int
+	now  func() time.Time
 
 	mu       sync.Mutex // guards below
 	all      map[*conn]struct{}
@@ -58,7 +60,7 @@ type Stats struct {
 
 func newPool(self sdk.NodeKey, limit int) *pool {
 	return &pool{
-		self: self, max: limit,
+		self: self, max: limit, now: time.Now,
 		all:     map[*conn]struct{}{},
 		current: map[sdk.NodeKey]*conn{},
 		dials:   map[identity.Contact]*dial{},
@@ -70,11 +72,20 @@ func (p *pool) acquire(key sdk.NodeKey) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.current[key]
-	if c == nil || c.closing || c.q.Context().Err() != nil {
+	if c == nil || c.closing || c.over() {
 		return nil
 	}
 	c.active++
 	return c
+}
+
+func (c *conn) over() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // hold takes a connection into use for a request that came over it.
@@ -93,7 +104,17 @@ func (p *pool) release(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.active--; c.active == 0 {
-		c.idleSince = time.Now()
+		c.idleSince = p.now()
+	}
+}
+
+// abandon keeps a connection that turned out to be dead from being used again.
+func (p *pool) abandon(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.closing = true
+	if key := c.peer.Contact.Key; p.current[key] == c {
+		delete(p.current, key)
 	}
 }
 
@@ -139,7 +160,7 @@ func (p *pool) add(c *conn) (dead *conn) {
 	defer p.mu.Unlock()
 	p.reserved--
 	p.all[c] = struct{}{}
-	c.idleSince = time.Now()
+	c.idleSince = p.now()
 	key := c.peer.Contact.Key
 	old := p.current[key]
 	switch {

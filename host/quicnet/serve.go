@@ -3,7 +3,6 @@ package quicnet
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -67,20 +66,18 @@ func (n *Net) serveStream(c *conn, str *quic.Stream) {
 		}
 	})()
 	s := &Stream{net: n, conn: c, str: str, ctx: ctx}
-	m, err := s.Recv()
+	m, err := s.recv()
 	if err == nil {
 		err = n.handle(ctx, s, m)
+	} else {
+		err = s.explain("receive", err)
 	}
 	if err == nil {
 		s.finish()
 		return
 	}
 	n.log.Debug("request failed", "peer", c.peer.ID().Short(), "request", wire.KindOf(m), "err", err)
-	if errors.Is(err, io.ErrUnexpectedEOF) && m == nil {
-		s.Cancel() // not even a request: nobody waits for an answer
-		return
-	}
-	s.refuse(wire.RefusalFor(err))
+	s.refuse(refusalFor(err))
 }
 
 func (n *Net) handle(ctx context.Context, s *Stream, m wire.Message) error {

@@ -38,21 +38,24 @@ type answer struct {
 // Open begins a request: the caller sends it, reads the answer, and closes the stream. When ctx ends
 // both sides of the stream are reset, so that the peer stops too.
 func (n *Net) Open(ctx context.Context, to identity.Contact) (*Stream, error) {
+	s, err := n.openOnce(ctx, to)
+	if errors.Is(err, ErrGone) { // nothing was asked yet
+		s, err = n.openOnce(ctx, to)
+	}
+	return s, err
+}
+
+func (n *Net) openOnce(ctx context.Context, to identity.Contact) (*Stream, error) {
 	c, err := n.connect(ctx, to)
 	if err != nil {
 		return nil, err
 	}
-	s, err := n.open(ctx, c)
-	if err != nil {
-		n.pool.release(c)
-		return nil, err
-	}
-	return s, nil
-}
-
-func (n *Net) open(ctx context.Context, c *conn) (*Stream, error) {
 	str, err := c.q.OpenStreamSync(ctx)
 	if err != nil {
+		n.pool.release(c)
+		if ctx.Err() == nil {
+			n.pool.abandon(c)
+		}
 		return nil, fmt.Errorf("open stream to %s: %w", c.peer.Contact, explainIn(ctx, err))
 	}
 	s := &Stream{net: n, conn: c, str: str, ctx: ctx, opened: true}

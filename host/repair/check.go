@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	askedAtOnce    = 16   // holders asked at the same time
-	perQuestion    = 1024 // tesseras a question names at most
-	attestPatience = 4 * time.Second
+	askedAtOnce    = 16              // holders asked at the same time
+	perQuestion    = 1024            // tesseras a question names at most
+	attestPatience = 6 * time.Second // longer than a dial takes to find nobody: then no ping is needed
 	pingPatience   = 3 * time.Second
 )
 
@@ -38,29 +38,55 @@ func (p *patient) shape() health.Shape {
 	return health.Shape{Data: p.row.Data, Total: p.row.Total(), Copies: max(p.row.Copies, 1)}
 }
 
-// check asks all holders, records what they say, and assesses every tessera of ours.
-func (s *Service) check(ctx context.Context, only []sdk.TesseraID) ([]*patient, *sdk.Weather, error) {
-	patients, err := s.admit(only)
-	if err != nil {
-		return nil, nil, err
-	}
-	weather, err := s.askHolders(ctx, patients)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, p := range patients {
-		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
-			return nil, nil, err
-		}
-		if p.report, err = s.Book.Health(p.row.Tessera, p.shape()); err != nil {
-			return nil, nil, err
-		}
-	}
-	return patients, weather, nil
+// ward is everything a round looks after.
+type ward struct {
+	patients []*patient
+	broken   []Failure // tesseras that cannot be examined at all
+	weather  *sdk.Weather
 }
 
-// admit lists the tesseras this node cares for: its owner's, unless they were deleted.
-func (s *Service) admit(only []sdk.TesseraID) (patients []*patient, err error) {
+// check asks all holders, records what they say, and assesses every tessera of ours.
+func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error) {
+	w, err := s.admit(only)
+	if err != nil {
+		return w, err
+	}
+	if w.weather, err = s.askHolders(ctx, w.patients); err != nil {
+		return w, err
+	}
+	for _, p := range w.patients {
+		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
+			return w, err
+		}
+		if p.report, err = s.Book.Health(p.row.Tessera, p.shape()); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
+}
+
+// admit lists the tesseras this node cares for: its owner's, unless they were deleted. One whose plan
+// cannot be read is broken, and the others go on.
+func (s *Service) admit(only []sdk.TesseraID) (w ward, err error) {
+	rows, err := s.own(only)
+	if err != nil {
+		return w, err
+	}
+	for _, row := range rows {
+		p := &patient{row: row}
+		if p.plan, err = s.loadPlan(row.Tessera); err != nil {
+			w.broken = append(w.broken, Failure{row.Tessera, err})
+			continue
+		}
+		if p.holders, err = s.Book.Of(row.Tessera); err != nil {
+			return w, err
+		}
+		w.patients = append(w.patients, p)
+	}
+	return w, nil
+}
+
+func (s *Service) own(only []sdk.TesseraID) (rows []catalog.PlanRow, err error) {
 	err = s.Catalog.View(func(tx *catalog.Tx) error {
 		for row, err := range tx.Plans(sdk.TesseraID{}) {
 			if err != nil {
@@ -71,25 +97,14 @@ func (s *Service) admit(only []sdk.TesseraID) (patients []*patient, err error) {
 			}
 			_, err := tx.Tessera(row.Tessera)
 			if err == nil {
-				patients = append(patients, &patient{row: row})
+				rows = append(rows, row)
 			} else if !errors.Is(err, catalog.ErrNotFound) {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range patients {
-		if p.plan, err = s.loadPlan(p.row.Tessera); err != nil {
-			return nil, err
-		}
-		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
-			return nil, err
-		}
-	}
-	return patients, nil
+	return rows, err
 }
 
 // visit is one holder and the tesseras to ask it about.
@@ -151,6 +166,7 @@ func (s *Service) ask(ctx context.Context, v *visit) (answered bool, err error) 
 	if !ok {
 		return false, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
 	}
+	contact = s.Network.Locate(contact)
 	for rest := v.patients; len(rest) > 0; {
 		part := rest[:min(len(rest), perQuestion)]
 		owner, held, covered, err := s.attest(ctx, contact, tesserasOf(part))

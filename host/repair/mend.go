@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,56 +30,68 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	}
 	defer done()
 	p := o.patient
-	// what was missing when the round began may have been placed since
+	// what was wanting when the round began may have been placed since
 	report, err := s.Book.Health(p.row.Tessera, p.shape())
-	if err != nil || len(report.Missing) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	missing := atMost(report.Missing, o.Rebuild)
+	wanting, newcomers := report.Wanting()
+	if o.Rebuild > 0 {
+		wanting = health.AtMost(silentLast(wanting, p), o.Rebuild)
+	}
+	if len(wanting) == 0 {
+		return 0, nil
+	}
 	spool, err := fragment.OpenSpool(s.FS, "spool/repair-"+o.Tessera.String())
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, spool.Remove()) }()
-	if err := s.room(p.plan, missing); err != nil {
-		return 0, err
-	}
-	if err := s.rebuild(ctx, p.plan, missing, spool); err != nil {
-		return 0, err
-	}
 	purpose := wire.Purpose_CUSTODY
 	if p.row.Own {
 		purpose = wire.Purpose_PUBLISH
 	}
 	result, err := s.Distributor.Distribute(ctx, scatter.Order{
-		Plan: p.plan, Missing: missing, Intent: sdk.Intent_REPAIR, Purpose: purpose,
-		Open: func(i int) (io.ReadCloser, error) { return spool.Open(i) },
+		Plan: p.plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_REPAIR, Purpose: purpose,
+		Prepare: func(ctx context.Context) error { return s.prepare(ctx, p.plan, wanting, spool) },
+		Open:    func(i int) (io.ReadCloser, error) { return spool.Open(i) },
 	})
 	for _, f := range result.Failures {
 		s.Log.Info("a peer did not take a rebuilt fragment", "tessera", o.Tessera.Short(), "err", f)
 	}
-	if err == nil && len(result.Left) > 0 {
-		err = fmt.Errorf("%d fragments found no holder: %s", countMissing(result.Left), result.Reason)
+	left := countMissing(result.Left)
+	switch {
+	case err != nil:
+	case newcomers && len(result.Placed) == 0:
+		err = fmt.Errorf("it is on %d peers, and no further one was found: %s", report.Peers, result.Reason)
+	case left > 0 && !newcomers:
+		err = fmt.Errorf("%d fragments found no holder: %s", left, result.Reason)
 	}
-	s.Log.Info("repaired", "tessera", o.Tessera.Short(), "placed", len(result.Placed), "left", countMissing(result.Left))
+	s.Log.Info("repaired", "tessera", o.Tessera.Short(), "placed", len(result.Placed), "left", left)
 	return len(result.Placed), err
 }
 
-// atMost cuts a list of missing fragments to n copies in all; 0 is all of them.
-func atMost(missing []health.Missing, n int) []health.Missing {
-	if n == 0 {
-		return missing
-	}
-	var out []health.Missing
-	for _, m := range missing {
-		if n <= 0 {
-			break
+// silentLast puts fragments behind the others whose holders are only silent, and may come back.
+func silentLast(list []health.Missing, p *patient) []health.Missing {
+	suspect := map[int]int{}
+	for _, h := range p.holders {
+		if !h.SilentSince.IsZero() {
+			for _, f := range h.Fragments {
+				suspect[f.Index] = 1
+			}
 		}
-		m.Copies = min(m.Copies, n)
-		n -= m.Copies
-		out = append(out, m)
 	}
-	return out
+	return slices.SortedStableFunc(slices.Values(list), func(a, b health.Missing) int {
+		return cmp.Compare(suspect[a.Index], suspect[b.Index])
+	})
+}
+
+// prepare puts the fragments that are wanted into the spool.
+func (s *Service) prepare(ctx context.Context, plan *fragment.FragmentPlan, wanted []health.Missing, spool *fragment.Spool) error {
+	if err := s.room(plan, wanted); err != nil {
+		return err
+	}
+	return s.rebuild(ctx, plan, wanted, spool)
 }
 
 func (s *Service) room(plan *fragment.FragmentPlan, missing []health.Missing) error {

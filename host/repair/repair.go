@@ -8,6 +8,7 @@ package repair
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -31,6 +32,8 @@ type Network interface {
 	// Attest asks a peer what it holds of these tesseras and verifies the signed answer. It covers
 	// the first so many of them.
 	Attest(ctx context.Context, holder identity.Contact, tesseras []sdk.TesseraID) (owner sdk.OwnerKey, held []wire.Holding, covered int, err error)
+	// Locate gives a holder the address at which it was met last.
+	Locate(identity.Contact) identity.Contact
 	// Ping tells whether a peer is alive.
 	Ping(ctx context.Context, to identity.Contact) error
 }
@@ -135,17 +138,17 @@ func (s *Service) Step(ctx context.Context) error {
 // Run is Step for some tesseras, or for all when only is nil, with a summary. Tesseras named by a
 // person are repaired now, whatever the policy would wait for.
 func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error) {
-	cases, weather, err := s.check(ctx, only)
+	w, err := s.check(ctx, only)
 	if err != nil {
 		return Summary{}, err
 	}
-	summary := Summary{Checked: len(cases)}
-	for _, c := range cases {
-		if c.report.Status == health.Healthy {
+	summary := Summary{Checked: len(w.patients) + len(w.broken), Failed: w.broken}
+	for _, p := range w.patients {
+		if p.report.Status == health.Healthy {
 			summary.Healthy++
 		}
 	}
-	plan, err := s.order(ctx, cases, weather)
+	plan, err := s.order(ctx, w)
 	if err != nil {
 		return summary, err
 	}
@@ -170,11 +173,11 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 
 // Plan checks everything and tells what a round would do now.
 func (s *Service) Plan(ctx context.Context) ([]Planned, error) {
-	cases, weather, err := s.check(ctx, nil)
+	w, err := s.check(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	orders, err := s.order(ctx, cases, weather)
+	orders, err := s.order(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -186,19 +189,19 @@ func (s *Service) Plan(ctx context.Context) ([]Planned, error) {
 }
 
 // order asks the policy about everything that is not at its target.
-func (s *Service) order(ctx context.Context, cases []*patient, weather *sdk.Weather) ([]order, error) {
+func (s *Service) order(ctx context.Context, w ward) ([]order, error) {
 	now := s.Now()
 	request := &sdk.RepairRequest{
-		Weather: weather, IntervalMs: uint64(s.config.Interval.Milliseconds()),
+		Weather: w.weather, IntervalMs: uint64(s.config.Interval.Milliseconds()),
 		NowUnixMs: now.UnixMilli(), Seed: uint64(now.UnixNano()), DeficitAllowance: s.config.DeficitAllowance,
 	}
 	asked := map[sdk.TesseraID]*patient{}
-	for _, c := range cases {
-		if c.report.Status == health.Healthy {
+	for _, p := range w.patients {
+		if p.report.Status == health.Healthy {
 			continue
 		}
-		asked[c.row.Tessera] = c
-		request.Tesseras = append(request.Tesseras, s.view(c))
+		asked[p.row.Tessera] = p
+		request.Tesseras = append(request.Tesseras, s.view(p))
 	}
 	if len(asked) == 0 {
 		return nil, nil
@@ -222,7 +225,8 @@ func match(asked map[sdk.TesseraID]*patient, answer *policy.RepairPlan) []order 
 	for _, o := range answer.Orders {
 		p := asked[o.Tessera]
 		delete(asked, o.Tessera)
-		rebuild := countMissing(p.report.Missing)
+		wanting, _ := p.report.Wanting()
+		rebuild := countMissing(wanting)
 		if o.Rebuild > 0 {
 			rebuild = min(rebuild, o.Rebuild)
 		}
@@ -252,7 +256,11 @@ func countMissing(missing []health.Missing) (n int) {
 func (s *Service) loadPlan(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	text, err := s.Documents.Plan(id)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read plan: %w", err)
 	}
-	return fragment.OpenPlan(text)
+	plan, err := fragment.OpenPlan(text)
+	if err == nil && plan.Tessera != id {
+		err = fmt.Errorf("%w: it is that of %s", fragment.ErrPlan, plan.Tessera.Short())
+	}
+	return plan, err
 }

@@ -66,11 +66,12 @@ type Service struct {
 	documents Documents
 	config    Config
 	log       *slog.Logger
+	desk      desk
 }
 
 // New returns a Service that spools in fsys.
 func New(fsys vfs.FS, n Network, d Documents, c Config, log *slog.Logger) *Service {
-	return &Service{fsys, n, d, c, log}
+	return &Service{fs: fsys, network: n, documents: d, config: c, log: log, desk: desk{inUse: map[string]bool{}}}
 }
 
 // Progress is told how many of how many bytes have been fetched; from several goroutines.
@@ -82,11 +83,12 @@ type Served struct {
 	Fragments []int
 }
 
-// Collected is enough of a tessera to decode it.
+// Collected is enough of a tessera to decode it. Whoever has one ends with Discard or with Leave.
 type Collected struct {
 	Plan   *fragment.FragmentPlan
 	Served []Served
 	spool  *fragment.Spool
+	leave  func() error
 	have   []int
 }
 
@@ -100,28 +102,36 @@ func (s *Service) Collect(ctx context.Context, id sdk.TesseraID, progress Progre
 	return c, nil
 }
 
-func (s *Service) collect(ctx context.Context, id sdk.TesseraID, progress Progress) (*Collected, error) {
+func (s *Service) collect(ctx context.Context, id sdk.TesseraID, progress Progress) (_ *Collected, err error) {
+	begun := time.Now()
 	peers, err := s.network.Holders(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	found := time.Now()
 	plan, err := s.plan(ctx, id, peers)
 	if err != nil {
 		return nil, err
 	}
-	spool, err := fragment.OpenSpool(s.fs, "spool/restore-"+id.String())
-	if err != nil {
+	planned := time.Now()
+	c := &Collected{Plan: plan}
+	if c.spool, c.leave, err = s.openSpool(id); err != nil {
 		return nil, err
 	}
-	have, err := spool.Complete(ctx, plan)
-	if err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Leave())
+		}
+	}()
+	if c.have, err = c.spool.Complete(ctx, plan); err != nil {
 		return nil, err
 	}
-	have = have[:min(len(have), plan.Data)]
-	c := &Collected{Plan: plan, spool: spool, have: have}
-	if need := plan.Data - len(have); need > 0 {
+	c.have = c.have[:min(len(c.have), plan.Data)]
+	if need := plan.Data - len(c.have); need > 0 {
 		err = s.fetch(ctx, c, peers, need, progress)
 	}
+	s.log.Info("fragments collected", "tessera", id.Short(), "have", len(c.have), "need", plan.Data, "peers", len(peers),
+		"found_in", found.Sub(begun), "plan_in", planned.Sub(found), "fetched_in", time.Since(planned), "err", err)
 	return c, err
 }
 
@@ -167,7 +177,7 @@ func (c *Collected) served(node sdk.NodeID, index int) {
 func (s *Service) plan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
 	text, err := s.documents.Plan(id)
 	if err == nil {
-		if plan, err := fragment.OpenPlan(text); err == nil {
+		if plan, err := fragment.OpenPlan(text); err == nil && plan.Tessera == id {
 			return plan, nil
 		}
 		s.log.Warn("the plan kept here is damaged", "tessera", id.Short())
@@ -345,5 +355,8 @@ func (c *Collected) shards() (map[int]io.Reader, func(), error) {
 	return c.spool.Shards(c.have)
 }
 
-// Discard removes the spool, once nobody needs it again.
-func (c *Collected) Discard() error { return c.spool.Remove() }
+// Leave ends the use of what was collected. It stays for the next Collect to go on with.
+func (c *Collected) Leave() error { return c.leave() }
+
+// Discard ends the use of what was collected and removes it.
+func (c *Collected) Discard() error { return errors.Join(c.spool.Remove(), c.leave()) }

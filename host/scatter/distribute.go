@@ -46,8 +46,13 @@ func NewDistributor(n Network, p Placer, b *holders.Book, c Config) *Distributor
 type Order struct {
 	Plan    *fragment.FragmentPlan
 	Missing []health.Missing
-	Intent  sdk.Intent
-	Purpose wire.Purpose
+	// Newcomers leaves out the peers that hold something of the tessera already.
+	Newcomers bool
+	Intent    sdk.Intent
+	Purpose   wire.Purpose
+	// Prepare makes the fragments ready to be opened. It is called once, when somebody was found who
+	// may take one; nil where they are ready.
+	Prepare func(ctx context.Context) error
 	// Open gives the bytes of a fragment; it is called from several goroutines.
 	Open func(index int) (io.ReadCloser, error)
 	// Placed is told of each fragment whose receipt is safe, from several goroutines; may be nil.
@@ -64,23 +69,28 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 	if err != nil {
 		return Result{Left: o.Missing}, fmt.Errorf("find peers: %w", err)
 	}
-	silent := map[sdk.NodeKey]bool{}
+	out := map[sdk.NodeKey]bool{} // of the question
 	for _, h := range rows {
-		silent[h.Key] = !h.SilentSince.IsZero()
+		out[h.Key] = !h.SilentSince.IsZero() || o.Newcomers && len(h.Fragments) > 0
 	}
 	job := Job{
 		Tessera: o.Plan.Tessera, Tier: o.Plan.Tier, Data: o.Plan.Data, Parity: o.Plan.Parity,
 		ShardSize: o.Plan.ShardSize(), Missing: o.Missing, Intent: o.Intent, Caps: d.config.Caps,
+		Prepare: o.Prepare,
 	}
 	views := map[sdk.NodeKey]*sdk.Candidate{}
 	for _, c := range candidates {
 		views[c.Peer.Key] = c.View
-		if !silent[c.Peer.Key] {
+		if !out[c.Peer.Key] {
 			job.Candidates = append(job.Candidates, c)
 		}
 	}
+	if o.Newcomers && len(job.Candidates) > 0 { // no more than their share, or they would be the fullest next
+		share := health.Share(o.Plan.Total(), int(d.config.Caps.GetReplicas()))
+		job.Missing = health.AtMost(o.Missing, share*len(job.Candidates))
+	}
 	for _, h := range rows {
-		if !silent[h.Key] && len(h.Fragments) > 0 {
+		if h.SilentSince.IsZero() && len(h.Fragments) > 0 {
 			job.Holdings = append(job.Holdings, holding(h, views[h.Key]))
 		}
 	}

@@ -47,6 +47,8 @@ type Job struct {
 	Caps       *sdk.Caps
 	Holdings   []*sdk.Holding // who holds what already; not changed
 	Candidates []Candidate
+	// Prepare is called once, when somebody was found and before the first Send; nil is nothing to do.
+	Prepare func(ctx context.Context) error
 	// Send pushes one fragment to one peer and returns nil once the peer's receipt is safe. It is
 	// called from several goroutines.
 	Send func(ctx context.Context, to identity.Contact, index int) error
@@ -105,6 +107,7 @@ type run struct {
 	concurrent int
 	left       []health.Missing
 	holdings   []*sdk.Holding
+	prepared   bool
 
 	mu     sync.Mutex // guards below while pushes are under way
 	failed map[identity.Contact]bool
@@ -129,6 +132,9 @@ func (r *run) rounds(ctx context.Context) error {
 		}
 		r.result.Yielded = r.result.Yielded || placement.SubnetCapYielded
 		r.result.Reason = placement.Reason
+		if err := r.prepare(ctx); err != nil {
+			return err
+		}
 		failures := len(r.result.Failures)
 		r.push(ctx, placement)
 		if ctx.Err() != nil {
@@ -139,6 +145,14 @@ func (r *run) rounds(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (r *run) prepare(ctx context.Context) error {
+	if r.prepared || r.Prepare == nil {
+		return nil
+	}
+	r.prepared = true
+	return r.Prepare(ctx)
 }
 
 func (r *run) request(candidates []Candidate) *sdk.PlaceRequest {

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,9 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// perm is what new files are made with.
+const perm = 0o600
+
 // Dir is the FS of a real folder. New files are readable by their owner only.
 type Dir struct {
 	root *os.Root
+	self *os.File // the same folder
 }
 
 var _ FS = (*Dir)(nil)
@@ -24,11 +29,15 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{root}, nil
+	self, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &Dir{root, self}, nil
 }
 
 // Close releases the folder. Open files stay open.
-func (d *Dir) Close() error { return d.root.Close() }
+func (d *Dir) Close() error { return errors.Join(d.self.Close(), d.root.Close()) }
 
 // Path is where the folder is.
 func (d *Dir) Path() string { return d.root.Name() }
@@ -47,7 +56,15 @@ func (d *Dir) OpenAppend(name string) (File, error) {
 }
 
 func (d *Dir) open(name string, flag int) (File, error) {
-	f, err := d.root.OpenFile(name, flag, 0o600)
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if f, ok, err := openBeneath(d.self, name, flag, perm); err != nil {
+		return nil, err
+	} else if ok {
+		return f, nil
+	}
+	f, err := d.root.OpenFile(name, flag, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +72,17 @@ func (d *Dir) open(name string, flag int) (File, error) {
 }
 
 // Rename implements FS.
-func (d *Dir) Rename(from, to string) error { return d.root.Rename(from, to) }
+func (d *Dir) Rename(from, to string) error {
+	for _, name := range []string{from, to} {
+		if !fs.ValidPath(name) || name == "." {
+			return &fs.PathError{Op: "rename", Path: name, Err: fs.ErrInvalid}
+		}
+	}
+	if ok, err := renameBeneath(d.self, from, to); ok {
+		return err
+	}
+	return d.root.Rename(from, to)
+}
 
 // Remove implements FS.
 func (d *Dir) Remove(name string) error { return d.root.Remove(name) }

@@ -95,10 +95,17 @@ func Run(ctx context.Context, p Process, o Options, fs *pflag.FlagSet, serve Ser
 	log := Logger(p.Stderr, cfg.Log)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(ctx, func() {
+	told := make(chan struct{})
+	ignore := context.AfterFunc(ctx, func() {
+		defer close(told)
 		stop()
 		log.Info("stopping")
-	})()
+	})
+	defer func() {
+		if !ignore() {
+			<-told
+		}
+	}()
 	if err := serve(ctx, &cfg.Config, dataDir, log); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
 		return err
 	}

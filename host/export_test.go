@@ -1,0 +1,23 @@
+package host
+
+import (
+	"context"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/journal"
+)
+
+// Round runs a maintenance round now.
+func (n *Node) Round(ctx context.Context) error { return n.cycle.Round(ctx) }
+
+// View reads the index of a running node.
+func (n *Node) View(f func(*catalog.Tx) error) error { return n.catalog.View(f) }
+
+// Update changes the index of a running node, as only damage would.
+func (n *Node) Update(f func(*catalog.Tx) error) error { return n.catalog.Update(f) }
+
+// Journal gives the receipts of a running node.
+func (n *Node) Journal() *journal.Journal { return n.journal }
+
+// Closing ends when Close has begun.
+func (n *Node) Closing() <-chan struct{} { return n.background.Done() }

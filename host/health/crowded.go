@@ -1,0 +1,90 @@
+package health
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Wanting lists the fragments that want another holder. Those without one come first; where there are
+// none but too few peers share the tessera, newcomers is true and the list names what is worth a
+// further holder among peers that have nothing of it yet, the most worthwhile first.
+func (r Report) Wanting() (list []Missing, newcomers bool) {
+	if len(r.Missing) > 0 {
+		return r.Missing, false
+	}
+	return r.crowded, len(r.crowded) > 0
+}
+
+// Share is how many fragments (copies) a peer carries when as many as wanted share them.
+func Share(total, replicas int) int { return max(1, total/max(replicas, 1)) }
+
+// AtMost is the beginning of a list, cut to n copies in all.
+func AtMost(list []Missing, n int) (out []Missing) {
+	for _, m := range list {
+		m.Copies = min(m.Copies, n)
+		if m.Copies <= 0 {
+			break
+		}
+		n -= m.Copies
+		out = append(out, m)
+	}
+	return out
+}
+
+// crowded chooses what so many further peers should carry: fragments of those who have most.
+func crowded(shape Shape, holders []Holder, replicas, short int) (out []Missing) {
+	order := fromTheFullest(shape, holders)
+	if len(order) == 0 {
+		return nil
+	}
+	for i := range short * Share(shape.Total, replicas) {
+		if at := i % len(order); at < len(out) {
+			out[at].Copies++
+		} else {
+			out = append(out, Missing{Index: order[at], Copies: 1})
+		}
+	}
+	return out
+}
+
+// fromTheFullest lists each held fragment once, always next one of the holder with most left.
+func fromTheFullest(shape Shape, holders []Holder) (order []int) {
+	left := carried(shape, holders)
+	for {
+		fullest := slices.MaxFunc(left, func(a, b *[]int) int { return cmp.Compare(len(*a), len(*b)) })
+		last := len(*fullest) - 1
+		if last < 0 {
+			return order
+		}
+		order = append(order, (*fullest)[last])
+		*fullest = (*fullest)[:last]
+	}
+}
+
+// carried gives each fragment to one of its holders, the one that carries least, and lists for each
+// holder what it carries; there is one list at least.
+func carried(shape Shape, holders []Holder) []*[]int {
+	lists := []*[]int{{}}
+	where := make([][]*[]int, shape.Total)
+	for _, h := range holders {
+		list := &[]int{}
+		lists = append(lists, list)
+		for _, i := range h.Held {
+			if i >= 0 && i < shape.Total {
+				where[i] = append(where[i], list)
+			}
+		}
+	}
+	indices := make([]int, shape.Total)
+	for i := range indices {
+		indices[i] = i
+	}
+	slices.SortStableFunc(indices, func(a, b int) int { return cmp.Compare(len(where[a]), len(where[b])) })
+	for _, i := range indices {
+		if len(where[i]) > 0 {
+			least := slices.MinFunc(where[i], func(a, b *[]int) int { return cmp.Compare(len(*a), len(*b)) })
+			*least = append(*least, i)
+		}
+	}
+	return lists
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/vfs"
+)
+
+func storeSteps(l *lab) []step {
+	return []step{
+		{"put 1 MiB", func(ctx context.Context) ([]row, error) { return putRow(ctx, l, 1*mib, 200, 0.75) }},
+		{"put 8 MiB", func(ctx context.Context) ([]row, error) { return putRow(ctx, l, 8*mib, 60, 0.85) }},
+		{"verified read", func(ctx context.Context) ([]row, error) { return readRow(ctx, l) }},
+	}
+}
+
+// inStore gives an object store on a folder that goes away afterwards.
+func inStore(l *lab, work func(*cas.Store) error) error {
+	path, err := l.folder("store")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(path)
+	dir, err := vfs.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	s, err := cas.New(dir, cas.Config{})
+	if err != nil {
+		return err
+	}
+	return work(s)
+}
+
+// putRow compares one durable put after another with plain ones.
+func putRow(ctx context.Context, l *lab, size int64, times int, goal float64) (rows []row, err error) {
+	if l.quick {
+		times = 5
+	}
+	plain, err := l.folder("raw-put")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(plain)
+	content := make([]byte, size)
+	fillRandom(content)
+	err = inStore(l, func(s *cas.Store) error {
+		l.settle()
+		r, err := duel(ctx, fmt.Sprintf("put %d MiB", size/mib), size, times,
+			func(i int) error {
+				binary.BigEndian.PutUint64(content, uint64(i)) // another content each time
+				o, err := s.Stage(ctx, bytes.NewReader(content), nil)
+				if err == nil {
+					s.Unpin(o.Hash)
+				}
+				return err
+			},
+			func(i int) error { return writeDurable(plain, fileName(i), content, size) })
+		rows = []row{r.atLeast(goal)}
+		return err
+	})
+	return rows, err
+}
+
+// readRow compares a read that checks what it reads with hashing a file from the page cache.
+func readRow(ctx context.Context, l *lab) (rows []row, err error) {
+	err = inStore(l, func(s *cas.Store) error {
+		o, err := s.Stage(ctx, bytes.NewReader(l.random), nil)
+		if err != nil {
+			return err
+		}
+		defer s.Unpin(o.Hash)
+		r, err := l.contest(ctx, "verified read", l.size, func(_ context.Context, t *timer) error {
+			t.begin()
+			defer t.end()
+			return readVerified(s, o)
+		}, []part{rawReadHash(l.path("store/"+cas.Path(o.Hash)), l.size)})
+		rows = []row{r.atLeast(0.7)}
+		return err
+	})
+	return rows, err
+}
+
+func readVerified(s *cas.Store, o cas.Object) error {
+	r, err := s.Open(o.Hash, o.Size)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
+// rawReadHash streams a file from the page cache through plain BLAKE3.
+func rawReadHash(path string, size int64) part {
+	p := part{name: "BLAKE3 from page cache", bytes: size}
+	for _, piece := range []int{256 * kib, mib, 4 * mib} {
+		p.forms = append(p.forms, form{fmt.Sprintf("reads of %d KiB", piece/kib), func(_ context.Context, t *timer) error {
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			t.begin()
+			defer t.end()
+			return hashFile(f, piece)
+		}})
+	}
+	return p
+}

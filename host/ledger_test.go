@@ -1,0 +1,172 @@
+package host_test
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// receipts lists the receipts of one kind in a node's journal, each verified.
+func receipts(t *testing.T, m *member, kind byte) (out []wire.Receipt) {
+	t.Helper()
+	for record, err := range m.Journal().Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if record.Kind != kind {
+			continue
+		}
+		var ack wire.ReplicateAck
+		if err := proto.Unmarshal(record.Payload, &ack); err != nil {
+			t.Fatal(err)
+		}
+		r, err := wire.VerifyReceipt(&ack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (m *member) owner() sdk.OwnerKey {
+	m.v.t.Helper()
+	who, err := m.Identity(m.v.t.Context())
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+	return who.Owner
+}
+
+// account is what a node wrote down about another owner.
+func (m *member) account(with sdk.OwnerKey) (row catalog.LedgerRow) {
+	m.v.t.Helper()
+	err := m.View(func(tx *catalog.Tx) (err error) {
+		row, err = tx.Ledger(with)
+		return err
+	})
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+	return row
+}
+
+// agrees checks that the books of the owner and of every holder say the same, and that both follow
+// from the fragments that are there and from the receipts.
+func agrees(t *testing.T, when string, owner *member, others []*member) {
+	t.Helper()
+	taken := receipts(t, owner, holders.RecordTaken)
+	for _, m := range others {
+		theirs, ours := m.account(owner.owner()), owner.account(m.owner())
+		var kept uint64
+		err := m.View(func(tx *catalog.Tx) error {
+			for f, err := range tx.AllFragments(catalog.FragmentKey{}) {
+				if err != nil {
+					return err
+				}
+				kept += uint64(f.Size)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if theirs.StoredForThem != kept || ours.TheyStoreForUs != kept {
+			t.Errorf("%s: a holder keeps %d bytes, says %d, and the owner counts %d", when, kept, theirs.StoredForThem, ours.TheyStoreForUs)
+		}
+		given := map[wire.Receipt]bool{}
+		for _, r := range receipts(t, m, holders.RecordGiven) {
+			given[r] = true
+		}
+		for _, r := range taken {
+			if r.HolderOwner == m.owner() && !given[r] {
+				t.Errorf("%s: the owner has a receipt for fragment %d that the holder did not give", when, r.Index)
+			}
+			delete(given, r)
+		}
+		if len(given) > 0 {
+			t.Errorf("%s: %d receipts were given that the owner does not have", when, len(given))
+		}
+	}
+}
+
+func TestBothSidesKeepTheSameBooks(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	others := append([]*member(nil), v.nodes[:8]...)
+	first, second := create(t, owner, folder(t, medium)), create(t, owner, folder(t, small))
+	owner.publish(first.ID)
+	owner.publish(second.ID)
+	agrees(t, "after publish", owner, others)
+
+	others[0].loses(first.ID)
+	others[1].loses(second.ID)
+	if report := owner.repair(sdk.TesseraID{}); report.Failed != 0 || report.Repaired == 0 {
+		t.Errorf("repair %+v", report)
+	}
+	agrees(t, "after repair", owner, others)
+
+	if _, err := owner.Delete(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	v.eventually("the holders to forget", func() bool { return v.placed(first.ID) == 0 })
+	v.eventually("the owner to know", func() bool {
+		return owner.has(func(tx *catalog.Tx) bool { _, err := tx.Plan(first.ID); return err != nil })
+	})
+	agrees(t, "after delete", owner, others)
+	accounts, err := owner.Ledger(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum int64
+	for _, a := range accounts {
+		sum += a.Balance
+	}
+	if sum != 7*owner.shard(second.ID) {
+		t.Errorf("the others' balance is %d, want that of seven copies of %d bytes", sum, owner.shard(second.ID))
+	}
+}
+
+// shard is the size of each fragment of a tessera.
+func (m *member) shard(id sdk.TesseraID) (size int64) {
+	m.v.t.Helper()
+	err := m.View(func(tx *catalog.Tx) error {
+		p, err := tx.Plan(id)
+		size = p.ShardSize
+		return err
+	})
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+	return size
+}
+
+// loses takes what a node keeps of a tessera out of its index, as a disk that came back empty would.
+func (m *member) loses(id sdk.TesseraID) (lost int) {
+	m.v.t.Helper()
+	refs := m.held(id)
+	err := m.Update(func(tx *catalog.Tx) error {
+		plan, err := tx.Plan(id)
+		if err != nil {
+			return err
+		}
+		for _, f := range refs {
+			if _, err := tx.DropFragment(f.Tessera, f.Index); err != nil {
+				return err
+			}
+			if _, err := tx.AddLedger(plan.Owner, -f.Size, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+	return len(refs)
+}

@@ -1,0 +1,49 @@
+package vfs
+
+import (
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// beneath keeps the kernel from leaving the folder while it follows a name, whatever links it meets.
+const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS
+
+// openBeneath opens a name below a folder in one system call, where os.Root takes two for each element
+// of the name. ok is false where the kernel cannot do that, or would rather be asked again.
+func openBeneath(root *os.File, name string, flag int, perm uint32) (f *os.File, ok bool, err error) {
+	if flag&unix.O_CREAT == 0 {
+		perm = 0 // anything else is an error
+	}
+	fd, err := unix.Openat2(int(root.Fd()), name, &unix.OpenHow{
+		Flags: uint64(flag) | unix.O_CLOEXEC, Mode: uint64(perm), Resolve: beneath,
+	})
+	switch err {
+	case nil:
+		return os.NewFile(uintptr(fd), path.Join(root.Name(), name)), true, nil
+	case unix.ENOENT, unix.EEXIST, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO:
+		return nil, true, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return nil, false, nil
+}
+
+// renameBeneath renames within a folder. ok is as for openBeneath.
+func renameBeneath(root *os.File, from, to string) (ok bool, err error) {
+	source, ok, err := openBeneath(root, path.Dir(from), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if !ok || err != nil {
+		return ok, err
+	}
+	defer source.Close()
+	target, ok, err := openBeneath(root, path.Dir(to), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if !ok || err != nil {
+		return ok, err
+	}
+	defer target.Close()
+	err = unix.Renameat(int(source.Fd()), path.Base(from), int(target.Fd()), path.Base(to))
+	if err != nil {
+		return true, &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return true, nil
+}

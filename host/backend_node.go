@@ -110,6 +110,8 @@ func (n *Node) Publish(ctx context.Context, id sdk.TesseraID, o localapi.Publish
 		waiting, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 	}
+	n.waiting.Add(1)
+	defer n.waiting.Add(-1)
 	out := localapi.Published{ID: id}
 	reason := ""
 	for again := false; ; again = true {

@@ -104,8 +104,8 @@ func TestBothSidesKeepTheSameBooks(t *testing.T) {
 	owner.publish(second.ID)
 	agrees(t, "after publish", owner, others)
 
-	others[0].loses(first.ID)
-	others[1].loses(second.ID)
+	v.holdersOf(first.ID)[0].loses(first.ID)
+	v.holdersOf(second.ID)[1].loses(second.ID)
 	if report := owner.repair(sdk.TesseraID{}); report.Failed != 0 || report.Repaired == 0 {
 		t.Errorf("repair %+v", report)
 	}

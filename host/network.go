@@ -29,7 +29,7 @@ import (
 // are. What this node holds itself it serves to itself, without a stream.
 type network struct {
 	*peer.Client
-	self    sdk.NodeKey
+	self    identity.Contact // without an address: nobody dials himself
 	dht     *dht.DHT
 	catalog *catalog.Catalog
 	book    *holders.Book
@@ -57,7 +57,7 @@ func (n *network) Candidates(ctx context.Context, t sdk.TesseraID) ([]scatter.Ca
 	var out []scatter.Candidate
 	err := n.catalog.View(func(tx *catalog.Tx) error {
 		for _, k := range known {
-			if k.Contact.Key == n.self || k.Silent > 0 {
+			if k.Contact.Key == n.self.Key || k.Silent > 0 {
 				continue
 			}
 			row, err := tx.Ledger(k.Owner)
@@ -134,8 +134,8 @@ func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Cont
 			found[k.Contact.Key] = k.Contact
 		}
 	}
-	delete(found, n.self)
-	out := []identity.Contact{{Key: n.self}}
+	delete(found, n.self.Key)
+	out := []identity.Contact{n.self}
 	for _, c := range found {
 		out = append(out, c)
 	}
@@ -159,7 +159,7 @@ func (n *network) Forget(ctx context.Context, to identity.Contact, tombstone []b
 
 // Plan implements restore.Network.
 func (n *network) Plan(ctx context.Context, from identity.Contact, t sdk.TesseraID) (*fragment.FragmentPlan, error) {
-	if from.Key == n.self {
+	if from.Key == n.self.Key {
 		return nil, restore.ErrNoPlan // the caller has looked on this disk already
 	}
 	plan, err := n.Client.Plan(ctx, from, t)
@@ -171,7 +171,7 @@ func (n *network) Plan(ctx context.Context, from identity.Contact, t sdk.Tessera
 
 // Held implements restore.Network.
 func (n *network) Held(ctx context.Context, from identity.Contact, plan *fragment.FragmentPlan) (indices []int, err error) {
-	if from.Key != n.self {
+	if from.Key != n.self.Key {
 		return n.Client.Held(ctx, from, plan)
 	}
 	err = n.catalog.View(func(tx *catalog.Tx) error {
@@ -188,7 +188,7 @@ func (n *network) Held(ctx context.Context, from identity.Contact, plan *fragmen
 
 // Fragment implements restore.Network.
 func (n *network) Fragment(ctx context.Context, from identity.Contact, id fragment.FragmentID, size int64, w io.Writer) error {
-	if from.Key != n.self {
+	if from.Key != n.self.Key {
 		return n.Client.Fragment(ctx, from, id, size, w)
 	}
 	_, body, err := n.custody.Fragment(&wire.FetchFragment{Tessera: id.Tessera[:], Index: uint32(id.Index), Checksum: id.Checksum[:]})

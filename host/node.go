@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,7 @@ import (
 	"github.com/tesseras/tesseras/host/cycle"
 	"github.com/tesseras/tesseras/host/dht"
 	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/publish"
@@ -56,6 +58,8 @@ type Node struct {
 	background context.Context // of publishes a person asked for; ends with Close
 	stop       context.CancelFunc
 	tasks      sync.WaitGroup
+
+	waiting atomic.Int32 // who waits for a publish to reach its target
 
 	mu         sync.Mutex // guards publishing
 	publishing map[sdk.TesseraID]*publishJob
@@ -144,7 +148,7 @@ func (n *Node) joinServices() {
 		Free: n.dir.Free, Institutional: func(sdk.OwnerKey) bool { return false },
 	})
 	n.network = &network{
-		Client: peer.NewClient(n.net, n.id.Node.Key()), self: n.id.Node.Key(),
+		Client: peer.NewClient(n.net, n.id.Node.Key()), self: identity.Contact{Key: n.id.Node.Key(), Nonce: n.id.Node.Nonce()},
 		dht: n.dht, catalog: n.catalog, book: n.book, custody: keeper, now: time.Now,
 	}
 	distributor := scatter.NewDistributor(n.network, n.engine, n.book, scatter.Config{
@@ -197,7 +201,7 @@ func (n *Node) met(p quicnet.Peer) {
 	before, known := n.dht.Peer(p.Contact.Key)
 	n.dht.Observe(p)
 	news := !known || before.Silent > 0 || before.LastSeen.Before(n.opened)
-	if news && (n.unfinished() || n.publisher.Awaits(p.Contact.Key)) {
+	if news && (n.waiting.Load() > 0 || n.unfinished() || n.publisher.Awaits(p.Contact.Key)) {
 		n.cycle.Wake()
 	}
 }

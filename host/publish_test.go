@@ -62,7 +62,7 @@ func TestTooFewPeersIsSaidAndMadeGoodWhenMoreCome(t *testing.T) {
 	for id, original := range originals {
 		s := owner.status(id)
 		if len(s.Holders) < 7 || s.Survives.Peers < 2 {
-			t.Errorf("on %d peers, survives %+v", len(s.Holders), s.Survives)
+			t.Errorf("on %d peers, survives %+v: %+v", len(s.Holders), s.Survives, s.Holders)
 		}
 		for _, m := range v.nodes[4:] {
 			if n := len(m.held(id)); n > 3 {

@@ -1,9 +1,9 @@
 // Package scatter answers: which peers get these fragments, and did they take them?
 //
-// It asks the placement policy and pushes with bounded concurrency. What is refused or fails goes to
-// the policy's alternates, the host's rules checked again each time; when those are used up the policy
-// is asked anew, with the peers that failed left out and those that took something counted. What
-// cannot be placed is reported, never forgotten.
+// It asks the placement policy and pushes with bounded concurrency. What is refused goes to the policy's
+// alternates, the host's rules checked again each time; for the rest the policy is asked anew, with the
+// peers that failed left out and those that took something counted. What cannot be placed is reported,
+// never forgotten.
 package scatter
 
 import (
@@ -21,6 +21,7 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/policy"
+	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -177,7 +178,9 @@ func (r *run) request(candidates []Candidate) *sdk.PlaceRequest {
 	return q
 }
 
-// push carries out a placement.
+// push carries out a placement. What is refused goes to the next alternate at once. What cannot be
+// delivered waits for the next question to the policy: peers that are out of reach are seldom alone, and
+// a spread that leaves out all of them is even again.
 func (r *run) push(ctx context.Context, placement *policy.Placement) {
 	byID := map[sdk.NodeID]Candidate{}
 	for _, c := range r.Candidates {
@@ -188,7 +191,7 @@ func (r *run) push(ctx context.Context, placement *policy.Placement) {
 	for _, a := range placement.Assignments {
 		g.Go(func() error {
 			for to, more := a.Peer, true; more && ctx.Err() == nil; to, more = placement.Next(a.Fragment, to) {
-				if r.give(ctx, byID[to], int(a.Fragment)) {
+				if !r.give(ctx, byID[to], int(a.Fragment)) {
 					return nil
 				}
 			}
@@ -198,9 +201,9 @@ func (r *run) push(ctx context.Context, placement *policy.Placement) {
 	_ = g.Wait() // failures are in the result
 }
 
-// give pushes one fragment to one peer and tells whether it took it. A peer that failed once gets
-// nothing more in this job.
-func (r *run) give(ctx context.Context, to Candidate, index int) bool {
+// give pushes one fragment to one peer and tells whether it refused, so that another should be tried
+// now. A peer that failed once gets nothing more in this job.
+func (r *run) give(ctx context.Context, to Candidate, index int) (refused bool) {
 	r.mu.Lock()
 	skip := r.failed[to.Peer]
 	r.mu.Unlock()
@@ -213,10 +216,10 @@ func (r *run) give(ctx context.Context, to Candidate, index int) bool {
 	if err != nil {
 		r.failed[to.Peer] = true
 		r.result.Failures = append(r.result.Failures, Failure{index, to.Peer, err})
-		return false
+		return wire.CodeOf(err) != wire.Code_OK
 	}
 	r.took(to, index)
-	return true
+	return false
 }
 
 // took is called with mu held.

@@ -73,7 +73,9 @@ func (l *lab) close() error {
 func (l *lab) path(name string) string { return filepath.Join(l.temp, name) }
 
 // folder makes a folder of a name in the temporary one.
-func (l *lab) folder(name string) (string, error) { return l.path(name), os.MkdirAll(l.path(name), 0o700) }
+func (l *lab) folder(name string) (string, error) {
+	return l.path(name), os.MkdirAll(l.path(name), 0o700)
+}
 
 // emptyRawPeers removes what raw peers made durable.
 func (l *lab) emptyRawPeers() {

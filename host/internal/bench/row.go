@@ -21,8 +21,8 @@ type row struct {
 	Bytes    int64      `json:"bytes,omitempty"`
 	Seconds  float64    `json:"seconds,omitempty"`
 	Bound    float64    `json:"bound_seconds,omitempty"`
-	Parts    []partTime `json:"parts,omitempty"` // of the bound
-	Ratio    float64    `json:"ratio,omitempty"` // Bound / Seconds
+	Parts    []partTime `json:"parts,omitempty"`          // of the bound
+	Ratio    float64    `json:"ratio,omitempty"`          // Bound / Seconds
 	CPU      float64    `json:"cpu_seconds,omitempty"`    // of all our processes
 	Others   float64    `json:"others_seconds,omitempty"` // processor time of all else meanwhile
 	CPURatio float64    `json:"cpu_ratio,omitempty"`

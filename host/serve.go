@@ -39,8 +39,8 @@ func serveCustody(net *quicnet.Net, c *custody.Service) {
 		}
 		return s.Send(answer)
 	})
-	net.Handle(wire.KindForget, func(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
-		removed, err := c.Forget(req.(*wire.Forget).GetTombstone())
+	net.Handle(wire.KindForget, func(ctx context.Context, _ quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		removed, err := c.Forget(ctx, req.(*wire.Forget).GetTombstone())
 		if err != nil {
 			return err
 		}

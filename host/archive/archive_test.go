@@ -161,19 +161,19 @@ func TestTooLittleFreeSpace(t *testing.T) {
 func TestVerifyNamesEveryBadFile(t *testing.T) {
 	h, f := newHouse(t), holiday()
 	made := create(t, h, f, "")
-	must(t, h.Verify(ctx, made.ID, func(path string, err error) { t.Errorf("%s: %v", path, err) }))
+	must(t, h.Verify(ctx, made.ID, Watch{Bad: func(path string, err error) { t.Errorf("%s: %v", path, err) }}))
 
 	at := func(path string) string { return filepath.Join(h.dir, cas.Path(digest.Of([]byte(f[path])))) }
 	flip(t, at("b/d.jpg"), 1_000_000)
 	must(t, os.Remove(at("same 1.txt")))
 	must(t, os.Truncate(at("b/c.jpg"), 5))
 	var bad []string
-	err := h.Verify(ctx, made.ID, func(path string, err error) {
+	err := h.Verify(ctx, made.ID, Watch{Bad: func(path string, err error) {
 		if !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", path, err)
 		}
 		bad = append(bad, path)
-	})
+	}})
 	wantError(t, err, ErrDamaged)
 	slices.Sort(bad)
 	if want := []string{"b/c.jpg", "b/d.jpg", "same 1.txt", "same 2.txt"}; !slices.Equal(bad, want) {
@@ -193,7 +193,7 @@ func TestVerifyNamesEveryBadFile(t *testing.T) {
 
 	// Creating the folder again heals what is damaged.
 	again := create(t, h, f, "again")
-	must(t, h.Verify(ctx, made.ID, nil))
+	must(t, h.Verify(ctx, made.ID, Watch{}))
 	audit(t, h, made.ID, again.ID)
 
 	cancelled, cancel := context.WithCancel(ctx)
@@ -219,17 +219,17 @@ func TestDamagedManifest(t *testing.T) {
 	must(t, err)
 	for at := 0; at < len(good); at += 1 + len(good)/100 {
 		flip(t, name, at)
-		wantError(t, h.Verify(ctx, made.ID, nil), ErrDamaged)
+		wantError(t, h.Verify(ctx, made.ID, Watch{}), ErrDamaged)
 		wantError(t, h.Pack(ctx, made.ID, io.Discard), ErrDamaged)
 		must(t, os.WriteFile(name, good, 0o600))
 	}
 	otherDoc, err := os.ReadFile(filepath.Join(h.dir, h.manifests.Path(other.ID, sidecar.Manifest)))
 	must(t, err)
 	must(t, os.WriteFile(name, otherDoc, 0o600))
-	wantError(t, h.Verify(ctx, made.ID, nil), ErrDamaged)
+	wantError(t, h.Verify(ctx, made.ID, Watch{}), ErrDamaged)
 	must(t, os.Remove(name))
-	wantError(t, h.Verify(ctx, made.ID, nil), ErrDamaged)
-	must(t, h.Verify(ctx, other.ID, nil))
+	wantError(t, h.Verify(ctx, made.ID, Watch{}), ErrDamaged)
+	must(t, h.Verify(ctx, other.ID, Watch{}))
 }
 
 func TestDelete(t *testing.T) {
@@ -240,7 +240,7 @@ func TestDelete(t *testing.T) {
 	audit(t, h, b.ID)
 	wantObjects(t, h, kept)
 	wantError(t, h.Delete(ctx, a.ID), ErrNotFound)
-	wantError(t, h.Verify(ctx, a.ID, nil), ErrNotFound)
+	wantError(t, h.Verify(ctx, a.ID, Watch{}), ErrNotFound)
 	wantError(t, h.Pack(ctx, a.ID, io.Discard), ErrNotFound)
 
 	doc, err := h.plans.Read(a.ID, sidecar.Tombstone, maxTombstone)

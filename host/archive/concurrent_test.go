@@ -39,7 +39,7 @@ func TestConcurrentCreatesAndDeletes(t *testing.T) {
 				}
 				mine[made.ID] = true
 				for id := range mine {
-					if err := h.Verify(ctx, id, nil); err != nil {
+					if err := h.Verify(ctx, id, Watch{}); err != nil {
 						t.Error(err)
 					}
 					if rnd.IntN(3) == 0 {

@@ -249,7 +249,7 @@ func (h *house) audit() (visible []sdk.TesseraID, err error) {
 		if row(m) != t {
 			return nil, fmt.Errorf("row %+v, want %+v", t, row(m))
 		}
-		if err := h.Verify(ctx, t.ID, nil); err != nil {
+		if err := h.Verify(ctx, t.ID, Watch{}); err != nil {
 			return nil, err
 		}
 		if dead, err := h.buried(t.ID); err != nil || dead {

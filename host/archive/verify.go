@@ -12,18 +12,20 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// Verify checks the signature of a tessera and reads every byte of it. Each file that is missing or
-// not what it was is told to report, one at a time, in no order; report may be nil. The error is
-// ErrDamaged when there was one, or when the manifest itself is.
-func (a *Archive) Verify(ctx context.Context, id sdk.TesseraID, report func(path string, err error)) error {
+// Watch is told what Verify finds. Either may be nil.
+type Watch struct {
+	Bad  func(path string, err error) // a file that is missing or not what it was; one at a time, in no order
+	Read func(bytes int64)            // read so far in all; one at a time, ascending
+}
+
+// Verify checks the signature of a tessera and reads every byte of it. The error is ErrDamaged when a
+// file was bad, or the manifest itself is.
+func (a *Archive) Verify(ctx context.Context, id sdk.TesseraID, watch Watch) error {
 	m, err := a.Manifest(id)
 	if err != nil {
 		return err
 	}
-	if report == nil {
-		report = func(string, error) {}
-	}
-	v := verification{a: a, report: report}
+	v := verification{a: a, watch: watch}
 	if err := v.run(ctx, m.Entries); err != nil {
 		return fmt.Errorf("verify %s: %w", id.Short(), err)
 	}
@@ -36,9 +38,10 @@ func (a *Archive) Verify(ctx context.Context, id sdk.TesseraID, report func(path
 type verification struct {
 	a *Archive
 
-	mu     sync.Mutex // guards bad and the calls of report
-	bad    int
-	report func(string, error)
+	mu    sync.Mutex // guards below, and the calls of watch
+	bad   int
+	read  int64
+	watch Watch
 }
 
 func (v *verification) run(ctx context.Context, entries tessera.FileList) error {
@@ -52,7 +55,7 @@ func (v *verification) run(ctx context.Context, entries tessera.FileList) error 
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := v.a.check(ctx, e); err != nil && ctx.Err() == nil {
+			if err := v.check(ctx, e); err != nil && ctx.Err() == nil {
 				v.found(e.Path, err)
 			}
 			return ctx.Err()
@@ -65,23 +68,36 @@ func (v *verification) found(path string, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.bad++
-	v.report(path, err)
+	if v.watch.Bad != nil {
+		v.watch.Bad(path, err)
+	}
 }
 
 // check reads a file to its end.
-func (a *Archive) check(ctx context.Context, e tessera.Entry) error {
-	r, err := a.cas.Open(e.Hash, e.Size)
+func (v *verification) check(ctx context.Context, e tessera.Entry) error {
+	r, err := v.a.cas.Open(e.Hash, e.Size)
 	if err != nil {
 		return damage(err)
 	}
 	defer r.Close()
-	_, err = r.WriteTo(watch{ctx})
+	_, err = r.WriteTo(counter{ctx, v})
 	return damage(err)
 }
 
-// watch is io.Discard until ctx is done.
-type watch struct{ ctx context.Context }
+// counter takes what is read, until ctx is done.
+type counter struct {
+	ctx context.Context
+	v   *verification
+}
 
-var _ io.Writer = watch{}
+var _ io.Writer = counter{}
 
-func (w watch) Write(p []byte) (int, error) { return len(p), w.ctx.Err() }
+func (c counter) Write(p []byte) (int, error) {
+	c.v.mu.Lock()
+	defer c.v.mu.Unlock()
+	c.v.read += int64(len(p))
+	if c.v.watch.Read != nil {
+		c.v.watch.Read(c.v.read)
+	}
+	return len(p), c.ctx.Err()
+}

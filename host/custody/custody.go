@@ -283,7 +283,7 @@ func (s *Service) Fragment(q *wire.FetchFragment) (size int64, body io.ReadClose
 
 // Forget removes the fragments of a tessera whose owner deleted it, and keeps the tombstone. Only
 // the signature of the owner named in the plan deletes.
-func (s *Service) Forget(text []byte) (removed int, err error) {
+func (s *Service) Forget(ctx context.Context, text []byte) (removed int, err error) {
 	tomb, err := tessera.ParseTombstone(text)
 	if err != nil {
 		return 0, wire.Refuse(wire.Code_MALFORMED, "%v", err)
@@ -305,16 +305,15 @@ func (s *Service) Forget(text []byte) (removed int, err error) {
 	if err := s.Documents.PutTombstone(tomb.Tessera, text); err != nil {
 		return 0, err
 	}
-	return s.drop(plan)
+	return s.drop(ctx, plan)
 }
 
 // drop takes every fragment of a plan out of index and ledger, then removes the objects nobody needs.
 // The plan goes too, unless this is the owner's node and other holders are still to be told.
-func (s *Service) drop(plan catalog.PlanRow) (removed int, err error) {
-	var gone []digest.Hash
+func (s *Service) drop(ctx context.Context, plan catalog.PlanRow) (removed int, err error) {
 	var needed bool // the plan
 	err = s.Catalog.Reclaim(func(tx *catalog.Tx) error {
-		gone, removed, needed = nil, 0, false
+		removed, needed = 0, false
 		var refs []catalog.FragmentRef
 		for f, err := range tx.Fragments(plan.Tessera) {
 			if err != nil {
@@ -323,12 +322,8 @@ func (s *Service) drop(plan catalog.PlanRow) (removed int, err error) {
 			refs = append(refs, f)
 		}
 		for _, f := range refs {
-			last, err := tx.DropFragment(f.Tessera, f.Index)
-			if err != nil {
+			if _, err := tx.DropFragment(f.Tessera, f.Index); err != nil {
 				return err
-			}
-			if last {
-				gone = append(gone, f.Hash)
 			}
 			if err := ledger.Released(tx, s.Owner, plan.Owner, f.Size); err != nil {
 				return err
@@ -344,18 +339,8 @@ func (s *Service) drop(plan catalog.PlanRow) (removed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := s.Objects.RemoveAll(gone, s.Needed); err != nil || needed {
+	if _, err := s.Catalog.Collect(ctx, s.Objects); err != nil || needed {
 		return removed, err
 	}
 	return removed, s.Documents.DropPlan(plan.Tessera)
-}
-
-// Needed tells whether anything still refers to an object.
-func (s *Service) Needed(h digest.Hash) (needed bool, err error) {
-	err = s.Catalog.View(func(tx *catalog.Tx) error {
-		n, err := tx.RefCount(h)
-		needed = n > 0
-		return err
-	})
-	return needed, err
 }

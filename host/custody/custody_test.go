@@ -356,7 +356,7 @@ func TestOnlyTheOwnerDeletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Forget(forged.Bytes()); wire.CodeOf(err) != wire.Code_BAD_SIGNATURE {
+	if _, err := r.Forget(t.Context(), forged.Bytes()); wire.CodeOf(err) != wire.Code_BAD_SIGNATURE {
 		t.Errorf("a stranger's deletion: %v", err)
 	}
 	if here, _ := r.objects.Contains(o.plan.Fragments[0]); !here {
@@ -366,7 +366,7 @@ func TestOnlyTheOwnerDeletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	removed, err := r.Forget(tomb.Bytes())
+	removed, err := r.Forget(t.Context(), tomb.Bytes())
 	if err != nil || removed != 2 {
 		t.Fatalf("removed %d, %v", removed, err)
 	}

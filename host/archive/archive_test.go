@@ -198,7 +198,7 @@ func TestVerifyNamesEveryBadFile(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	err = h.Verify(cancelled, made.ID, func(path string, err error) { t.Errorf("%s: %v", path, err) })
+	err = h.Verify(cancelled, made.ID, Watch{Bad: func(path string, err error) { t.Errorf("%s: %v", path, err) }})
 	wantError(t, err, context.Canceled)
 }
 

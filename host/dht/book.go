@@ -22,6 +22,7 @@ type Known struct {
 	Silent    int           // of the last times in a row, how often it did not answer
 
 	silentAt time.Time // the last time it did not
+	slowAt   time.Time // when a lookup last went on without its answer
 }
 
 // ID is the peer's position in the network.
@@ -56,7 +57,7 @@ func (b *book) met(k Known, keep func(sdk.NodeKey) bool) *Known {
 		b.peers[k.Contact.Key] = old
 	}
 	old.Contact, old.Owner, old.FreeBytes = k.Contact, k.Owner, k.FreeBytes
-	old.LastSeen, old.Silent = k.LastSeen, 0
+	old.LastSeen, old.Silent, old.slowAt = k.LastSeen, 0, time.Time{}
 	return old
 }
 
@@ -83,7 +84,7 @@ func (b *book) answered(key sdk.NodeKey, took time.Duration, now time.Time) {
 	}
 	k.Asked++
 	k.Answered++
-	k.Silent, k.LastSeen = 0, now
+	k.Silent, k.LastSeen, k.slowAt = 0, now, time.Time{}
 	if k.RoundTrip == 0 || took < k.RoundTrip {
 		k.RoundTrip = took
 	} else {
@@ -151,10 +152,17 @@ func (b *book) alive(key sdk.NodeKey) bool {
 	return k == nil || k.Silent == 0
 }
 
-// worthAsking tells whether a peer is not known to have been silent since a time.
+// slow notes that a lookup went on without a peer's answer.
+func (b *book) slow(key sdk.NodeKey, now time.Time) {
+	if k := b.peers[key]; k != nil {
+		k.slowAt = now
+	}
+}
+
+// worthAsking tells whether a peer is not known to have been silent or slow since a time.
 func (b *book) worthAsking(key sdk.NodeKey, since time.Time) bool {
 	k := b.peers[key]
-	return k == nil || k.Silent == 0 || k.silentAt.Before(since)
+	return k == nil || (k.Silent == 0 || k.silentAt.Before(since)) && k.slowAt.Before(since)
 }
 
 // list copies all, in the order of their keys.

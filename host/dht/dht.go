@@ -123,22 +123,21 @@ type DHT struct {
 	node   *identity.Node
 	config Config
 	own    ID
-	tasks  sync.WaitGroup // pings that decide about a place in the table
+	tasks  sync.WaitGroup // pings in the background
 
-	mu       sync.Mutex // guards below
-	table    *table
-	book     *book
-	pointers *pointers
-	// challenges holds the contacts being pinged for their place.
-	challenges map[sdk.NodeKey]bool
-	bootstrap  []string // as last given, for when everybody is gone
-	nextLook   time.Time
-	lookAfter  time.Duration // grows up to RefreshInterval
-	announced  time.Time
-	looked     [bitsOf]time.Time // when each bucket was last looked into
-	dirty      bool              // the book has changed since it was saved
-	ctx        context.Context   // ends with Close
-	cancel     context.CancelFunc
+	mu        sync.Mutex // guards below
+	table     *table
+	book      *book
+	pointers  *pointers
+	pinging   map[sdk.NodeKey]bool // in the background
+	bootstrap []string             // as last given, for when everybody is gone
+	nextLook  time.Time
+	lookAfter time.Duration // grows up to RefreshInterval
+	announced time.Time
+	looked    [bitsOf]time.Time // when each bucket was last looked into
+	dirty     bool              // the book has changed since it was saved
+	ctx       context.Context   // ends with Close
+	cancel    context.CancelFunc
 }
 
 // New makes a DHT for a node. It knows nobody; Bootstrap and Observe change that.
@@ -147,11 +146,11 @@ func New(network Network, node *identity.Node, config Config) *DHT {
 	own := ID(node.ID())
 	d := &DHT{
 		net: network, node: node, config: config, own: own,
-		table:      newTable(own, config.K, caps{bucket: config.PerBucket, table: config.PerTable}),
-		book:       newBook(config.MaxPeers),
-		pointers:   newPointers(own, config.MaxPointers),
-		challenges: map[sdk.NodeKey]bool{},
-		lookAfter:  firstLook,
+		table:     newTable(own, config.K, caps{bucket: config.PerBucket, table: config.PerTable}),
+		book:      newBook(config.MaxPeers),
+		pointers:  newPointers(own, config.MaxPointers),
+		pinging:   map[sdk.NodeKey]bool{},
+		lookAfter: firstLook,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
@@ -187,23 +186,31 @@ func (d *DHT) Missed(c identity.Contact) {
 }
 
 // challengeLocked pings the oldest contact of a full bucket; if it is silent, the newcomer gets its
-// place. One contact is challenged once at a time.
+// place.
 func (d *DHT) challengeLocked(oldest, newcomer identity.Contact) {
-	if d.challenges[oldest.Key] || d.ctx.Err() != nil {
-		return
-	}
-	d.challenges[oldest.Key] = true
-	d.tasks.Go(func() {
-		_, err := d.Ping(d.ctx, oldest)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.challenges, oldest.Key)
+	d.pingLocked(oldest, func(err error) {
 		switch {
 		case err == nil:
 			d.table.heard(oldest)
 		case d.ctx.Err() == nil:
 			d.table.replace(oldest.Key, newcomer)
 		}
+	})
+}
+
+// pingLocked pings a contact in the background, unless that is being done, and then calls then with mu
+// held.
+func (d *DHT) pingLocked(c identity.Contact, then func(error)) {
+	if d.pinging[c.Key] || d.ctx.Err() != nil {
+		return
+	}
+	d.pinging[c.Key] = true
+	d.tasks.Go(func() {
+		_, err := d.Ping(d.ctx, c)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.pinging, c.Key)
+		then(err)
 	})
 }
 

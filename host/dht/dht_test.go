@@ -223,7 +223,11 @@ func TestDeafPeersCostOneWait(t *testing.T) {
 		if n, took := lookup(); n != 8 || took > 0 {
 			t.Errorf("second: %d in %s", n, took)
 		}
+		time.Sleep(10 * time.Second) // they were asked again in the background
 		for _, h := range houses[1:5] {
+			if k, _ := asker.Peer(h.self.Key); k.Silent == 0 {
+				t.Errorf("%s is deaf, but not known to be", k.Contact)
+			}
 			h.deaf = false
 		}
 		time.Sleep(time.Minute)

@@ -23,6 +23,13 @@ func newHolders(self sdk.NodeKey) *holders {
 	return &holders{self: self, at: map[sdk.NodeKey]int{}}
 }
 
+// any tells whether a holder was found.
+func (h *holders) any() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.list) > 0
+}
+
 func (h *holders) add(pointers []wire.Pointer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

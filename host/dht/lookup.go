@@ -18,7 +18,7 @@ func (d *DHT) Lookup(ctx context.Context, target ID) []Known {
 }
 
 func (d *DHT) lookup(ctx context.Context, target ID) []identity.Contact {
-	return d.search(ctx, target, func(ctx context.Context, to identity.Contact) ([]*wire.Contact, error) {
+	return d.search(ctx, target, nil, func(ctx context.Context, to identity.Contact) ([]*wire.Contact, error) {
 		m, err := d.ask(ctx, to, &wire.FindNode{Target: target[:]})
 		if err != nil {
 			return nil, err
@@ -39,7 +39,7 @@ func (d *DHT) FindHolders(ctx context.Context, tessera sdk.TesseraID) ([]wire.Po
 	d.mu.Lock()
 	found.add(d.pointers.find(tessera, d.config.Now()))
 	d.mu.Unlock()
-	asked := d.search(ctx, ID(tessera), func(ctx context.Context, to identity.Contact) ([]*wire.Contact, error) {
+	asked := d.search(ctx, ID(tessera), found.any, func(ctx context.Context, to identity.Contact) ([]*wire.Contact, error) {
 		m, err := d.ask(ctx, to, &wire.FindPointers{Tessera: tessera[:]})
 		if err != nil {
 			return nil, err
@@ -110,9 +110,10 @@ type reply struct {
 	late   bool // not a reply: the question was asked SlowAfter ago
 }
 
-// search runs an iterative lookup and returns the nearest that answered. It ends early with ctx, and
-// leaves no goroutine behind.
-func (d *DHT) search(ctx context.Context, target ID, ask question) []identity.Contact {
+// search runs an iterative lookup and returns the nearest that answered. Contacts that are slow are
+// waited for a while when nobody else is left, unless enough says that this is not needed. It ends early
+// with ctx, and leaves no goroutine behind.
+func (d *DHT) search(ctx context.Context, target ID, enough func() bool, ask question) []identity.Contact {
 	ctx, cancel := context.WithCancel(ctx)
 	s := newSearch(target, d.node.Key(), d.config.K, d.start(target))
 	replies := make(chan reply)
@@ -135,9 +136,13 @@ func (d *DHT) search(ctx context.Context, target ID, ask question) []identity.Co
 		if done {
 			return s.nearest()
 		}
-		if !onlySlow {
+		switch {
+		case !onlySlow:
 			grace = nil
-		} else if grace == nil {
+		case enough != nil && enough():
+			d.giveUp(s)
+			return s.nearest()
+		case grace == nil:
 			grace = time.After(d.config.SlowAfter)
 		}
 		select {
@@ -194,13 +199,15 @@ func (d *DHT) take(s *search, r reply) {
 	}
 }
 
-// giveUp notes that the slow ones did not answer while all others did.
+// giveUp goes on without the slow ones. Whether they are dead or only slow is asked in the background,
+// and lookups leave them alone meanwhile.
 func (d *DHT) giveUp(s *search) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range s.list {
 		if c.state == slow {
-			d.book.silent(c.Key, d.config.Now())
+			d.book.slow(c.Key, d.config.Now())
+			d.pingLocked(c.Contact, func(error) {})
 		}
 	}
 }

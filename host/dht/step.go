@@ -118,12 +118,15 @@ func (d *DHT) lookAround(ctx context.Context) error {
 	return d.explore(ctx)
 }
 
+// explore looks around this node's own id, and into the buckets that this cannot have filled: with
+// fewer than K answers everybody was found, else everybody nearer than the farthest.
 func (d *DHT) explore(ctx context.Context) error {
-	d.lookup(ctx, d.own)
-	d.mu.Lock()
-	deepest := d.table.deepest()
-	d.mu.Unlock()
-	for i := 0; i <= deepest && ctx.Err() == nil; i++ {
+	near := d.lookup(ctx, d.own)
+	if len(near) < d.config.K {
+		return nil
+	}
+	farthest := sharedBits(d.own, ID(near[len(near)-1].ID()))
+	for i := 0; i <= farthest && ctx.Err() == nil; i++ {
 		if !d.worthExploring(i) {
 			continue
 		}

@@ -103,16 +103,6 @@ func (t *table) closest(target ID, n int, want func(identity.Contact) bool) []id
 	return out
 }
 
-// deepest is the highest bucket in use: beyond it there is nobody to look for.
-func (t *table) deepest() int {
-	for i := bitsOf - 1; i >= 0; i-- {
-		if len(t.buckets[i]) > 0 {
-			return i
-		}
-	}
-	return 0
-}
-
 // full tells whether a bucket has no room.
 func (t *table) full(i int) bool { return len(t.buckets[i]) >= t.size }
 

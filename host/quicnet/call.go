@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/wire"
@@ -35,13 +34,9 @@ func (n *Net) call(ctx context.Context, to identity.Contact, req wire.Message) (
 		return nil, err
 	}
 	defer s.Close()
-	begun, heard := time.Now(), s.heard()
 	answer, err := s.exchange(req)
-	switch {
-	case errors.Is(err, ErrGone):
+	if errors.Is(err, ErrGone) {
 		n.pool.abandon(s.conn)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrSilent):
-		n.dropIfDead(s.conn, begun, heard)
 	}
 	return answer, err
 }
@@ -54,19 +49,4 @@ func (s *Stream) exchange(req wire.Message) (wire.Message, error) {
 		return nil, err
 	}
 	return s.Recv()
-}
-
-// heard is how many packets came over the connection.
-func (s *Stream) heard() uint64 { return s.conn.q.ConnectionStats().PacketsReceived }
-
-// dropIfDead closes a connection on which nothing at all was heard while an answer was waited for, so
-// that the next request dials afresh instead of waiting in vain as well.
-func (n *Net) dropIfDead(c *conn, begun time.Time, heard uint64) {
-	const patience = time.Second
-	stats := c.q.ConnectionStats()
-	if stats.PacketsReceived == heard && time.Since(begun) >= max(patience, 4*stats.SmoothedRTT) {
-		n.pool.abandon(c)
-		c.q.CloseWithError(closeFaultless, "silent")
-		n.tellLost(c.peer.Contact)
-	}
 }

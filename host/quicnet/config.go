@@ -18,15 +18,16 @@ type Config struct {
 	MaxConnections int           // in the pool, both directions; 256
 	IdleTimeout    time.Duration // a connection without a request is closed after it; 2m
 	ReaperInterval time.Duration // between looks for idle connections; 30s
-	MaxHandshakes  int           // strangers that may be between TLS and Hello at once; 64
+	MaxHandshakes  int           // strangers that may wait between TLS and Hello at once, the newest stay; 64
 	HandshakeRate  float64       // handshakes a second above which addresses must prove themselves by a retry; 64
-	MaxStreams     int           // requests one peer may have open at once; 64
-	MaxRequests    int           // requests being served at once, of all peers; 512
+	MaxStreams     int           // requests one peer may have open at once; 32
+	MaxRequests    int           // requests being served at once, of all peers; 512 (every peer may have one)
 
-	DialTimeout   time.Duration // for a connection, with Hello; 10s
+	DialTimeout   time.Duration // for a connection, with Hello; without a sign of life three tenths of it; 10s
 	FrameTimeout  time.Duration // for one whole message to arrive or leave; 15s
 	AnswerTimeout time.Duration // for the answer to a request to begin; 1m
 	SilentTimeout time.Duration // a connection is dead so long after the first packet that got no answer; 10s
+	DeadAfter     time.Duration // a connection in use is given up when probes stay unanswered for so long; 3s
 	RateWindow    time.Duration // the floor below is measured over it; 15s
 	MinRate       int           // bytes a second of a body, on average over RateWindow; 4096
 
@@ -65,12 +66,13 @@ func (c Config) withDefaults() Config {
 	or(&c.ReaperInterval, 30*time.Second)
 	or(&c.MaxHandshakes, 64)
 	or(&c.HandshakeRate, 64)
-	or(&c.MaxStreams, 64)
+	or(&c.MaxStreams, 32)
 	or(&c.MaxRequests, 512)
 	or(&c.DialTimeout, 10*time.Second)
 	or(&c.FrameTimeout, 15*time.Second)
 	or(&c.AnswerTimeout, time.Minute)
 	or(&c.SilentTimeout, 10*time.Second)
+	or(&c.DeadAfter, 3*time.Second)
 	or(&c.RateWindow, 15*time.Second)
 	or(&c.MinRate, 4096)
 	or(&c.StreamWindow, 2*mib)

@@ -35,6 +35,9 @@ var (
 	ErrSilent = errors.New("no answer in time")
 )
 
+// errCrowded turns away a stranger that keeps others from the door.
+var errCrowded = wire.Refuse(wire.Code_BUSY, "too many strangers at the door")
+
 // closeCode is what a connection is closed with: a wire.Code, or closeFaultless.
 type closeCode = quic.ApplicationErrorCode
 
@@ -66,6 +69,8 @@ func translate(err error) error {
 		return &wire.Refusal{Code: codeOf(uint64(stream.ErrorCode), wire.Code_CANCELLED)}
 	case errors.As(err, &app) && app.Remote && app.ErrorCode != closeFaultless:
 		return (&wire.Error{Code: codeOf(uint64(app.ErrorCode), wire.Code_INTERNAL), Text: app.ErrorMessage}).Refusal()
+	case errors.As(err, &app) && !app.Remote && app.ErrorCode == closeSilent:
+		return ErrSilent
 	case errors.As(err, &app), errors.As(err, &reset):
 		return ErrGone
 	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode.IsCryptoError():

@@ -129,13 +129,14 @@ func (n *Net) sayHello(ctx context.Context, q *quic.Conn, who identity.Contact) 
 
 // welcome learns who a new connection is from, before anything else it asks for is looked at.
 func (n *Net) welcome(q *quic.Conn) {
-	ctx, cancel := context.WithTimeout(n.ctx, n.config.FrameTimeout)
-	defer cancel()
+	ctx, turnAway := context.WithCancelCause(n.ctx)
+	defer turnAway(nil)
+	defer n.door.leave(n.door.enter(turnAway))
+	patience := time.AfterFunc(n.config.FrameTimeout, func() { turnAway(ErrSilent) })
+	defer patience.Stop()
 	c, err := n.hearHello(ctx, q)
 	if err != nil {
-		if err = explainIn(ctx, err); errors.Is(err, context.DeadlineExceeded) {
-			err = ErrSilent
-		}
+		err = explainIn(ctx, err)
 		refusal := refusalFor(err)
 		n.log.Debug("a stranger was turned away", "from", q.RemoteAddr(), "code", refusal.Code, "err", err)
 		q.CloseWithError(closeCode(refusal.Code), refusal.Text)

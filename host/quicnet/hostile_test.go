@@ -299,6 +299,7 @@ func TestTooManyRequests(t *testing.T) {
 	if _, err := a.Call(deadline(t, 10*time.Second), n.Self(), &wire.Ping{}); !errors.As(err, &refused) || refused.Code != wire.Code_BUSY || refused.RetryAfter == 0 {
 		t.Errorf("got %v", err)
 	}
+	ping(t, node(t, quicnet.Config{}), n.Self()) // another peer may have its one
 	close(release)
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -306,79 +307,35 @@ func TestTooManyRequests(t *testing.T) {
 	ping(t, a, n.Self())
 }
 
-// TestLiarsOnTheOtherEnd: a server that does not keep to the rules harms nobody who asks it.
-func TestLiarsOnTheOtherEnd(t *testing.T) {
-	a := node(t, quicnet.Config{FrameTimeout: 300 * time.Millisecond, AnswerTimeout: 300 * time.Millisecond})
-	for name, c := range map[string]struct {
-		answer func(s *quic.Stream)
-		check  func(error) bool
-	}{
-		"hangs up":     {func(s *quic.Stream) { s.Close() }, isErr(io.ErrUnexpectedEOF)},
-		"half a frame": {func(s *quic.Stream) { s.Write([]byte{5, 0, 0}); s.Close() }, isErr(io.ErrUnexpectedEOF)},
-		"garbage":      {func(s *quic.Stream) { s.Write([]byte("hello, world")); s.Close() }, isErr(wire.ErrUnknownKind)},
-		"a bomb":       {func(s *quic.Stream) { s.Write([]byte{5, 255, 255, 255, 255}) }, isErr(wire.ErrTooLarge)},
-		"nothing":      {func(*quic.Stream) {}, isErr(quicnet.ErrSilent)},
-		"reset":        {func(s *quic.Stream) { s.CancelWrite(7) }, isCode(wire.Code_OVER_LIMIT)},
-		"reset with 0": {func(s *quic.Stream) { s.CancelWrite(0) }, isCode(wire.Code_CANCELLED)},
-		"odd reset":    {func(s *quic.Stream) { s.CancelWrite(1 << 40) }, isCode(wire.Code_CANCELLED)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := a.Call(deadline(t, 10*time.Second), liar(t, c.answer), &wire.Ping{})
-			if !c.check(err) {
-				t.Errorf("got %v", err)
-			}
-		})
+// TestCrowdAtTheDoor: strangers that say nothing do not keep out one who says Hello.
+func TestCrowdAtTheDoor(t *testing.T) {
+	n := node(t, quicnet.Config{MaxHandshakes: 4})
+	var crowd []*quic.Conn
+	for range 6 {
+		crowd = append(crowd, member(t, n, nil))
+	}
+	for _, c := range crowd[:2] {
+		if code := closedWith(t, c); code != wire.Code_BUSY {
+			t.Errorf("closed with %s", code)
+		}
+	}
+	ping(t, node(t, quicnet.Config{}), n.Self())
+	if code := closedWith(t, crowd[2]); code != wire.Code_BUSY {
+		t.Errorf("closed with %s", code)
 	}
 }
 
-func isErr(want error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, want) }
-}
-
-func isCode(want wire.Code) func(error) bool {
-	return func(err error) bool { return wire.CodeOf(err) == want }
-}
-
-// liar is a server that says Hello as it should and then answers as told.
-func liar(t *testing.T, answer func(*quic.Stream)) identity.Contact {
-	t.Helper()
-	id := newIdentity(t)
-	config := &tls.Config{
-		Certificates: []tls.Certificate{certOf(t, id)}, NextProtos: []string{wire.ALPN}, ClientAuth: tls.RequireAnyClientCert,
+// TestUnfinishedRequestsKeepNoPlace: a full pool of peers that never finish a request has room.
+func TestUnfinishedRequestsKeepNoPlace(t *testing.T) {
+	n := node(t, quicnet.Config{MaxConnections: 3})
+	for range 6 {
+		c := member(t, n, func(*wire.Hello) {})
+		for range 3 {
+			openStream(t, c).Write([]byte{byte(wire.KindPing), 0})
+		}
 	}
-	listener, err := quic.ListenAddr("127.0.0.1:0", config, nil)
-	if err != nil {
-		t.Fatal(err)
+	ping(t, node(t, quicnet.Config{}), n.Self())
+	if s := n.Stats(); s.Size != 3 || s.Active != 0 {
+		t.Errorf("%+v", s)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		cancel()
-		listener.Close()
-		<-done
-	})
-	go func() {
-		defer close(done)
-		c, err := listener.Accept(ctx)
-		if err != nil {
-			return
-		}
-		defer c.CloseWithError(0, "")
-		s, err := c.AcceptStream(ctx)
-		if err != nil {
-			return
-		}
-		owner := id.Owner.Key()
-		hello := &wire.Hello{Owner: owner[:], Delegation: id.Delegation, Versions: []uint32{1}}
-		wire.WriteFrame(s, &wire.HelloAck{Hello: hello, Version: 1})
-		for {
-			s, err := c.AcceptStream(ctx)
-			if err != nil {
-				return
-			}
-			answer(s)
-		}
-	}()
-	at := listener.Addr().(*net.UDPAddr).AddrPort()
-	return identity.Contact{Key: id.Node.Key(), Nonce: id.Node.Nonce(), Addr: at}
 }

@@ -42,9 +42,8 @@ type Net struct {
 	views    views
 	buffers  sync.Pool // of *[]byte, bodySize each
 
-	requests   chan struct{} // a place per request being served
-	handshakes chan struct{} // a place per stranger being greeted
-	draining   atomic.Bool
+	door     door
+	draining atomic.Bool
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -70,14 +69,13 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 	rand.Read(instance[:])
 	n := &Net{
 		config: config, id: id, conn: conn, log: config.Log,
-		instance:   binary.BigEndian.Uint64(instance[:]),
-		tls:        tlsConfig(own, config.PowBits),
-		pool:       newPool(id.Node.Key(), config.MaxConnections),
-		windows:    newWindows(config.WindowBudget),
-		buffers:    sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }},
-		requests:   make(chan struct{}, config.MaxRequests),
-		handshakes: make(chan struct{}, config.MaxHandshakes),
-		handlers:   map[wire.Kind]Handler{},
+		instance: binary.BigEndian.Uint64(instance[:]),
+		tls:      tlsConfig(own, config.PowBits),
+		pool:     newPool(id.Node.Key(), config.MaxConnections),
+		windows:  newWindows(config.WindowBudget),
+		buffers:  sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }},
+		door:     door{places: config.MaxHandshakes},
+		handlers: map[wire.Kind]Handler{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.quic = quicConfig(config, n.windows)
@@ -87,12 +85,13 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", conn.LocalAddr(), err), conn.Close())
 	}
 	n.warnOfSmallBuffers()
+	n.spawn(func() { n.watch(n.ctx) })
 	return n, nil
 }
 
 func quicConfig(c Config, w *windows) *quic.Config {
 	return &quic.Config{
-		HandshakeIdleTimeout:           c.DialTimeout / 2,
+		HandshakeIdleTimeout:           c.DialTimeout * 3 / 10,
 		MaxIdleTimeout:                 c.SilentTimeout,
 		KeepAlivePeriod:                c.SilentTimeout / 2,
 		InitialStreamReceiveWindow:     uint64(min(c.StreamWindow, initialWindow)),
@@ -216,14 +215,8 @@ func (n *Net) Serve(ctx context.Context) error {
 			}
 			return fmt.Errorf("accept: %w", err)
 		}
-		select {
-		case n.handshakes <- struct{}{}:
-			n.spawn(func() {
-				n.welcome(q)
-				<-n.handshakes
-			})
-		default:
-			q.CloseWithError(closeCode(wire.Code_BUSY), "too many strangers at the door")
+		if !n.spawn(func() { n.welcome(q) }) {
+			q.CloseWithError(closeFaultless, "closing")
 		}
 	}
 }

@@ -20,6 +20,7 @@ type conn struct {
 
 	// Guarded by the pool's mutex:
 	active    int       // requests under way, both directions
+	serving   int       // of those, the peer's
 	idleSince time.Time // when active became 0
 	retired   bool      // another connection to the peer is preferred
 	closing   bool      // no new request may begin
@@ -36,6 +37,7 @@ type pool struct {
 	all      map[*conn]struct{}
 	current  map[sdk.NodeKey]*conn
 	reserved int // places promised to connections that are being made
+	serving  int // requests being served, of all peers
 	dials    map[identity.Contact]*dial
 	stats    Stats
 }
@@ -88,21 +90,37 @@ func (c *conn) over() bool {
 	}
 }
 
-// hold takes a connection into use for a request that came over it.
-func (p *pool) hold(c *conn) bool {
+// begin takes a connection into use for a request that came over it whole. At most limit are served
+// at once, but every peer may have one.
+func (p *pool) begin(c *conn, limit int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.closing {
+	if c.closing || p.serving >= limit && c.serving > 0 {
 		return false
 	}
 	c.active++
+	c.serving++
+	p.serving++
 	return true
+}
+
+// end ends what begin began.
+func (p *pool) end(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.serving--
+	p.serving--
+	p.releaseLocked(c)
 }
 
 // release ends one use.
 func (p *pool) release(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.releaseLocked(c)
+}
+
+func (p *pool) releaseLocked(c *conn) {
 	if c.active--; c.active == 0 {
 		c.idleSince = p.now()
 	}
@@ -164,7 +182,7 @@ func (p *pool) add(c *conn) (dead *conn) {
 	key := c.peer.Contact.Key
 	old := p.current[key]
 	switch {
-	case old == nil:
+	case old == nil, old.closing, old.over():
 		p.current[key] = c
 	case old.instance != c.instance:
 		p.current[key] = c
@@ -248,6 +266,19 @@ func (p *pool) forgetLocked(c *conn) {
 	if key := c.peer.Contact.Key; p.current[key] == c {
 		delete(p.current, key)
 	}
+}
+
+// inUse lists the connections with requests under way.
+func (p *pool) inUse() map[*conn]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[*conn]bool{}
+	for c := range p.all {
+		if c.active > 0 {
+			out[c] = true
+		}
+	}
+	return out
 }
 
 // at finds a connected peer by an address it has.

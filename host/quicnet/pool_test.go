@@ -121,6 +121,23 @@ func TestRestartedPeer(t *testing.T) {
 	}
 }
 
+// TestDeadConnectionGivesWay, also when it would have been preferred alive.
+func TestDeadConnectionGivesWay(t *testing.T) {
+	p := newPool(sdk.NodeKey{1}, 9)
+	old, young := fake(2, 7, true), fake(2, 7, false)
+	ended := make(chan struct{})
+	old.ended = ended
+	enter(t, p, old)
+	close(ended)
+	if p.acquire(sdk.NodeKey{2}) != nil {
+		t.Error("a dead connection is handed out")
+	}
+	enter(t, p, young)
+	if p.acquire(sdk.NodeKey{2}) != young {
+		t.Error("the living one is not used")
+	}
+}
+
 func TestSharedDials(t *testing.T) {
 	p := newPool(sdk.NodeKey{1}, 9)
 	to := identity.Contact{Key: sdk.NodeKey{2}}
@@ -217,6 +234,24 @@ func TestPoolAgainstModel(t *testing.T) {
 	})
 }
 
+func TestServingIsShared(t *testing.T) {
+	p := newPool(sdk.NodeKey{100}, 9)
+	a, b := fake(1, 0, true), fake(2, 0, true)
+	for i, want := range []struct {
+		from *conn
+		ok   bool
+	}{{a, true}, {a, true}, {a, false}, {b, true}, {b, false}} { // two in all, and one for everybody
+		if got := p.begin(want.from, 2); got != want.ok {
+			t.Errorf("request %d: %v", i, got)
+		}
+	}
+	p.end(a)
+	p.end(a)
+	if !p.begin(b, 2) || a.active != 0 || b.active != 2 {
+		t.Error("what ended still counts")
+	}
+}
+
 func TestWindows(t *testing.T) {
 	w := newWindows(100)
 	if !w.allow(nil, 60) || w.allow(nil, 50) || !w.allow(nil, 40) {
@@ -225,5 +260,27 @@ func TestWindows(t *testing.T) {
 	w.forget(nil)
 	if !w.allow(nil, 100) {
 		t.Error("a connection that ended keeps its share")
+	}
+}
+
+func TestPulse(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	const patience = 4 * time.Second
+	var gone, thinking, lively pulse
+	for s := range 60 {
+		if dead := gone.dead(10, uint64(10+s), at(s), patience); dead != (s >= 6) {
+			t.Errorf("probes unanswered for %d s: dead = %v", s-2, dead)
+		}
+		if thinking.dead(10, 12+uint64(min(s, 1)), at(s), patience) {
+			t.Errorf("after %d s of thinking: dead", s)
+		}
+		if lively.dead(uint64(s), uint64(100*s), at(s), patience) {
+			t.Error("heard of all the time, but dead")
+		}
+	}
+	for s := 60; s < 70; s++ { // then it goes
+		if dead := thinking.dead(10, uint64(13+s-59), at(s), patience); dead != (s >= 64) {
+			t.Errorf("at %d s: dead = %v", s, dead)
+		}
 	}
 }

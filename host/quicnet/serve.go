@@ -27,36 +27,14 @@ func (n *Net) acceptStreams(c *conn) error {
 		if err != nil {
 			return err
 		}
-		if !n.admit(c, str) {
-			s := &Stream{net: n, conn: c, str: str, ctx: n.ctx}
-			s.refuse(wire.Refuse(wire.Code_BUSY, "too many requests at once").Later(time.Second))
+		if !n.spawn(func() { n.serveStream(c, str) }) {
+			return ErrClosed
 		}
 	}
 }
 
-// admit begins to serve a request, unless there are too many.
-func (n *Net) admit(c *conn, str *quic.Stream) bool {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	if n.closed || n.draining.Load() || !n.pool.hold(c) {
-		return false
-	}
-	select {
-	case n.requests <- struct{}{}:
-	default:
-		n.pool.release(c)
-		return false
-	}
-	n.serving.Add(1)
-	n.tasks.Go(func() {
-		n.serveStream(c, str)
-		<-n.requests
-		n.pool.release(c)
-		n.serving.Done()
-	})
-	return true
-}
-
+// serveStream reads a request and serves it. Until the request is there whole the connection counts as
+// idle: who never finishes a request does not keep its place in the pool by that.
 func (n *Net) serveStream(c *conn, str *quic.Stream) {
 	ctx, cancel := context.WithCancelCause(n.ctx)
 	defer cancel(nil)
@@ -68,7 +46,7 @@ func (n *Net) serveStream(c *conn, str *quic.Stream) {
 	s := &Stream{net: n, conn: c, str: str, ctx: ctx}
 	m, err := s.recv()
 	if err == nil {
-		err = n.handle(ctx, s, m)
+		err = n.serveRequest(ctx, s, m)
 	} else {
 		err = s.explain("receive", err)
 	}
@@ -78,6 +56,26 @@ func (n *Net) serveStream(c *conn, str *quic.Stream) {
 	}
 	n.log.Debug("request failed", "peer", c.peer.ID().Short(), "request", wire.KindOf(m), "err", err)
 	s.refuse(refusalFor(err))
+}
+
+// serveRequest serves a request, unless there are too many.
+func (n *Net) serveRequest(ctx context.Context, s *Stream, m wire.Message) error {
+	if !n.begin(s.conn) {
+		return wire.Refuse(wire.Code_BUSY, "too many requests at once").Later(time.Second)
+	}
+	defer n.serving.Done()
+	defer n.pool.end(s.conn)
+	return n.handle(ctx, s, m)
+}
+
+func (n *Net) begin(c *conn) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.closed || n.draining.Load() || !n.pool.begin(c, n.config.MaxRequests) {
+		return false
+	}
+	n.serving.Add(1)
+	return true
 }
 
 func (n *Net) handle(ctx context.Context, s *Stream, m wire.Message) error {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -93,6 +94,10 @@ func Run(ctx context.Context, p Process, o Options, fs *pflag.FlagSet, serve Ser
 		return err
 	}
 	log := Logger(p.Stderr, cfg.Log)
+	// the transport would print what the node says better in its own log
+	if err := os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true"); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	told := make(chan struct{})

@@ -125,7 +125,10 @@ func admissible(r *sdk.AdmitRequest, a *sdk.AdmitResponse) error {
 		if a.Custody && (r.Purpose != sdk.Purpose_CUSTODY || !r.SenderProved) {
 			return broken(RuleCustody, "only a repairer that proved a fragment may use it")
 		}
-		return withinGrant(r, a)
+		if !WithinGrant(r, a.Custody) {
+			return broken(RuleGrant, "accepts a debt of %s, guards grant %s", sdk.SizeText(debt(r)), sdk.SizeText(r.GrantBytes))
+		}
+		return nil
 	case sdk.AdmitResponse_REFUSE, sdk.AdmitResponse_LATER:
 		if a.Reason == "" {
 			return broken(RuleNoReason, "it does not accept")
@@ -135,18 +138,19 @@ func admissible(r *sdk.AdmitRequest, a *sdk.AdmitResponse) error {
 	return broken(RuleEmpty, "verdict %d", int32(a.Verdict))
 }
 
-// withinGrant checks the allowance that a guard lowered. It binds where an allowance does: institutions
-// owe nothing, and the custody budget is not the owner's.
-func withinGrant(r *sdk.AdmitRequest, a *sdk.AdmitResponse) error {
+// WithinGrant tells whether taking the fragment keeps to what the guards granted. That binds where an
+// allowance does: institutions owe nothing, and the custody budget is not the owner's.
+func WithinGrant(r *sdk.AdmitRequest, custody bool) bool {
+	return r.GrantBytes == 0 || r.Institutional || custody || debt(r) <= r.GrantBytes
+}
+
+// debt is what the owner would owe us with the fragment; sizes come from strangers.
+func debt(r *sdk.AdmitRequest) uint64 {
 	stored, carry := bits.Add64(r.StoredForThem, r.SizeBytes, 0)
 	if carry > 0 {
 		stored = math.MaxUint64
 	}
-	debt := stored - min(stored, r.TheyStoreForUs)
-	if r.GrantBytes == 0 || debt <= r.GrantBytes || r.Institutional || a.Custody {
-		return nil
-	}
-	return broken(RuleGrant, "accepts a debt of %s, guards grant %s", sdk.SizeText(debt), sdk.SizeText(r.GrantBytes))
+	return stored - min(stored, r.TheyStoreForUs)
 }
 
 // wait reads a policy's milliseconds.

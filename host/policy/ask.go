@@ -85,7 +85,7 @@ func (q *inquiry) decide(ctx context.Context, request []byte, read reader) error
 	}
 	q.d.Outcome = Failed
 	err := &NoAnswerError{q.d.Role, slices.DeleteFunc(slices.Clone(q.d.Steps), func(s Step) bool { return s.Part == PartGuard })}
-	q.d.Reason = clean(err.Error())
+	q.d.Reason = Clean(err.Error())
 	q.record()
 	q.alarm(AlarmNoAnswer, "", "no policy answered")
 	return err
@@ -122,7 +122,7 @@ func (q *inquiry) put(ctx context.Context, p *post, request []byte, deadline tim
 	now := q.e.now()
 	step.Outcome, step.Took = a.outcome, now.Sub(start)
 	if failure != nil {
-		step.Error = clean(failure.Error())
+		step.Error = Clean(failure.Error())
 		q.e.log.Warn("policy failed", q.about(p, "err", failure)...)
 	}
 	q.note(step)
@@ -186,7 +186,7 @@ func consult(ctx context.Context, role sdk.Role, p Policy, request []byte, deadl
 	if err != nil {
 		return answer{outcome: Invalid}, err
 	}
-	return answer{response, outcome, clean(words)}, nil
+	return answer{response, outcome, Clean(words)}, nil
 }
 
 // outcomeOf reads the status that opens every response.
@@ -202,7 +202,7 @@ func outcomeOf(status sdk.Status, reason string) (Outcome, error) {
 		}
 		return Deferred, nil
 	case sdk.Status_INVALID:
-		return "", fmt.Errorf("it does not understand the question: %s", clean(reason))
+		return "", fmt.Errorf("it does not understand the question: %s", Clean(reason))
 	}
 	return "", broken(RuleEmpty, "status %d", int32(status))
 }
@@ -222,8 +222,8 @@ func encode(m interface{ MarshalVT() ([]byte, error) }) ([]byte, error) {
 // longestReason is how many bytes of a policy's words are kept.
 const longestReason = 300
 
-// clean makes a policy's words safe for terminals and logs, and keeps them short.
-func clean(text string) string {
+// Clean makes a policy's words safe for terminals and logs, and keeps them short.
+func Clean(text string) string {
 	if len(text) > longestReason {
 		cut := longestReason
 		for cut > 0 && !utf8.RuneStart(text[cut]) {

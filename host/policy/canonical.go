@@ -91,7 +91,7 @@ func canonicalCandidates(candidates []*sdk.Candidate, holdings []*sdk.Holding, d
 			return nil, nil, malformed("place: a candidate's id is not %d bytes", sdk.IDSize)
 		}
 		if why := denied(sdk.NodeID(c.Id)); why != "" {
-			notes = append(notes, Note{sdk.NodeID(c.Id), "denied: " + clean(why)})
+			notes = append(notes, Note{sdk.NodeID(c.Id), "denied: " + Clean(why)})
 			continue
 		}
 		out = append(out, canonicalCandidate(c))

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"errors"
+	"io"
 	"time"
 
 	"github.com/tesseras/tesseras/sdk"
@@ -76,6 +78,30 @@ func either(p, otherwise Policy) Policy {
 		return p
 	}
 	return otherwise
+}
+
+// Close closes every policy of a configuration that no engine has taken over.
+func (c Config) Close() error {
+	seen := map[Policy]bool{nil: true}
+	var errs []error
+	closeOnce := func(p Policy) {
+		if closer, ok := p.(io.Closer); ok && !seen[p] {
+			errs = append(errs, closer.Close())
+		}
+		seen[p] = true
+	}
+	for _, role := range roles() {
+		chain := c.chain(role)
+		for _, g := range chain.Guards {
+			closeOnce(g.Policy)
+		}
+		for _, p := range chain.Deciders {
+			closeOnce(p)
+		}
+		closeOnce(chain.Default)
+	}
+	closeOnce(c.LastResort)
+	return errors.Join(errs...)
 }
 
 func (c Config) chain(role sdk.Role) Chain {

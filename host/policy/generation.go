@@ -158,7 +158,7 @@ func (e *Engine) Swap(ctx context.Context, config Config) error {
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
-		return errors.Join(ErrClosed, closeAll(config))
+		return errors.Join(ErrClosed, config.Close())
 	}
 	known := e.postsLocked()
 	next := e.newGenerationLocked(config)
@@ -192,12 +192,6 @@ func (e *Engine) selfTest(ctx context.Context, next *generation, known map[postK
 		}
 	}
 	return nil
-}
-
-// closeAll closes policies that never came to a generation.
-func closeAll(config Config) error {
-	e := New(Deps{}, config)
-	return e.Close()
 }
 
 // Rollback puts the configuration in force that was so before the last Swap; the one it replaces

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -172,6 +173,55 @@ func TestCloseWaitsForDecisions(t *testing.T) {
 	})
 }
 
+// TestSwapUnderLoad: no decision is lost or made by a closed policy while configurations come and go.
+func TestSwapUnderLoad(t *testing.T) {
+	alive := func() *closer {
+		c := refuser("alive")
+		answer := c.ask
+		c.ask = func(ctx context.Context, role sdk.Role, request []byte) ([]byte, error) {
+			if c.closed.Load() > 0 {
+				return nil, errors.New("asked after it was closed")
+			}
+			return answer(ctx, role, request)
+		}
+		return c
+	}
+	e := New(Deps{}, admits(alive()))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if a, err := e.Admit(t.Context(), admitRequest()); err != nil || a.Policy != "alive" {
+					t.Errorf("%+v, %v", a, err)
+					return
+				}
+				e.Status()
+			}
+		})
+	}
+	for i := range 200 {
+		if err := e.Swap(t.Context(), admits(alive())); err != nil {
+			t.Error(err)
+		}
+		if i%3 == 0 {
+			if err := e.Rollback(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if err := e.Close(); err != nil || e.live != 0 || len(e.uses) != 0 {
+		t.Errorf("%d generations live, %d policies held, %v", e.live, len(e.uses), err)
+	}
+}
+
 // TestSwapTestsFirst: a policy that cannot answer the golden question never decides anything.
 func TestSwapTestsFirst(t *testing.T) {
 	good := refuser("good")
@@ -224,6 +274,50 @@ func TestTheDefaultsPassTheSelfTest(t *testing.T) {
 	// A decider makes no guard.
 	if err := SelfTest(t.Context(), sdk.RolePlacement, PartGuard, newDefault()); !errors.Is(err, ErrRule) {
 		t.Errorf("%v", err)
+	}
+}
+
+// described is a policy that says what it is.
+type described struct {
+	closer
+	is sdk.Description
+}
+
+func (d *described) Description() *sdk.Description { return &d.is }
+
+func TestFits(t *testing.T) {
+	placer := &described{is: sdk.Description{Version: "7", Places: true, Guard: true}}
+	placer.name, placer.ask = "placer", says("", &sdk.PlaceResponse{Status: sdk.Status_PASS}).ask
+	for _, tt := range []struct {
+		role sdk.Role
+		part Part
+		want bool
+	}{
+		{sdk.RolePlacement, PartGuard, true},
+		{sdk.RolePlacement, PartDecider, false},
+		{sdk.RolePlacement, PartDefault, false},
+		{sdk.RoleRepair, PartGuard, false},
+	} {
+		if err := SelfTest(t.Context(), tt.role, tt.part, placer); (err == nil) != tt.want || err != nil && !errors.Is(err, ErrSelfTest) {
+			t.Errorf("%s %s: %v", tt.role, tt.part, err)
+		}
+	}
+	e := New(Deps{}, Config{Placement: Chain{Guards: []Guard{{Policy: placer, Closed: true}}}})
+	defer e.Close()
+	if s := e.Status().Policies[0]; s.Version != "7" || s.Part != PartGuard || !s.Closed || s.State != Closed {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestConfigClose(t *testing.T) {
+	a, b := refuser("a"), refuser("b")
+	c := Config{
+		Placement: Chain{Guards: []Guard{{Policy: a}}, Default: b}, Reciprocity: Chain{Deciders: []Policy{a, says("c", &sdk.AdmitResponse{})}},
+		LastResort: b,
+	}
+	b.fail = errors.New("stuck")
+	if err := c.Close(); !errors.Is(err, b.fail) || a.closed.Load() != 1 || b.closed.Load() != 1 {
+		t.Errorf("closed %d and %d times, %v", a.closed.Load(), b.closed.Load(), err)
 	}
 }
 

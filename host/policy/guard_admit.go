@@ -29,7 +29,7 @@ func (q *inquiry) guardAdmit(ctx context.Context, asked *sdk.AdmitRequest) (lowe
 		}
 		refuses := outcome == Answered && response.Verdict == sdk.AdmitResponse_REFUSE
 		if refuses || outcome == Deferred || response.Verdict == sdk.AdmitResponse_LATER {
-			q.objections = append(q.objections, objection{g, b, clean(response.Reason), wait(response.RetryAfterMs), refuses})
+			q.objections = append(q.objections, objection{g, b, Clean(response.Reason), wait(response.RetryAfterMs), refuses})
 		}
 		return outcome, response.Reason, nil
 	}); err != nil {

@@ -61,7 +61,7 @@ func (m *placeGuards) read(g *post, b []byte) (Outcome, string, error) {
 	lower(&m.caps.InstitutionalPpm, response.Caps.GetInstitutionalPpm())
 	m.caps.Strict = m.caps.Strict || response.Caps.GetStrict()
 	if outcome == Deferred {
-		m.q.objections = append(m.q.objections, objection{guard: g, response: b, words: clean(response.Reason)})
+		m.q.objections = append(m.q.objections, objection{guard: g, response: b, words: Clean(response.Reason)})
 	}
 	return outcome, response.Reason, nil
 }
@@ -93,7 +93,7 @@ func lower(limit *uint32, to uint32) {
 }
 
 func excludedBy(guard string, n *sdk.PeerNote) string {
-	return guard + ": " + cmp.Or(clean(n.GetReason()), "it gives no reason")
+	return guard + ": " + cmp.Or(Clean(n.GetReason()), "it gives no reason")
 }
 
 // narrowed is the question for the deciders: without the peers that were excluded, with scores and
@@ -126,7 +126,7 @@ func (m *placeGuards) notes() []Note {
 		by := slices.Clone(m.excluded[position])
 		slices.Sort(by)
 		by = slices.Compact(by)
-		out = append(out, Note{sdk.NodeID(m.asked.Candidates[position].Id), clean("excluded by " + strings.Join(by, "; by "))})
+		out = append(out, Note{sdk.NodeID(m.asked.Candidates[position].Id), Clean("excluded by " + strings.Join(by, "; by "))})
 	}
 	return out
 }

@@ -35,7 +35,7 @@ func (q *inquiry) guardRepair(ctx context.Context, asked *sdk.RepairRequest) (pa
 		return nil, nil, "", err
 	}
 	m := &repairGuards{asked, make([]raise, len(asked.Tesseras))}
-	if err := q.askGuards(ctx, raw, m.read); err != nil {
+	if err := q.askGuards(ctx, raw, func(g *post, b []byte) (Outcome, string, error) { return m.read(g.Name(), b) }); err != nil {
 		return nil, nil, "", err
 	}
 	if len(q.objections) > 0 {
@@ -44,7 +44,7 @@ func (q *inquiry) guardRepair(ctx context.Context, asked *sdk.RepairRequest) (pa
 	return m.page(), m.by(), "", nil
 }
 
-func (m *repairGuards) read(g *post, b []byte) (Outcome, string, error) {
+func (m *repairGuards) read(guard string, b []byte) (Outcome, string, error) {
 	response, outcome, err := readRepairGuard(m.asked, b)
 	if err != nil || outcome == Passed {
 		return outcome, "", err
@@ -55,7 +55,7 @@ func (m *repairGuards) read(g *post, b []byte) (Outcome, string, error) {
 			*r = raise{to: o.Priority}
 		}
 		if o.Priority == r.to {
-			r.by = append(r.by, strings.TrimSuffix(g.Name()+": "+clean(o.Reason), ": "))
+			r.by = append(r.by, strings.TrimSuffix(guard+": "+Clean(o.Reason), ": "))
 		}
 	}
 	return outcome, response.Reason, nil

@@ -51,12 +51,15 @@ func (q *inquiry) stop() objection {
 	first := q.objections[0]
 	var words []string
 	for _, h := range q.objections {
-		if h.refuses == first.refuses && !slices.Contains(words, h.words) {
+		if h.refuses != first.refuses {
+			continue
+		}
+		first.wait = max(first.wait, h.wait)
+		if !slices.Contains(words, h.words) {
 			words = append(words, h.words)
-			first.wait = max(first.wait, h.wait)
 		}
 	}
-	first.words = clean(strings.Join(words, "; "))
+	first.words = Clean(strings.Join(words, "; "))
 	q.d.Source = Source{Policy: first.guard.Name(), Runtime: first.guard.Runtime()}
 	q.d.Request, q.d.Response, q.d.Reason = q.d.Question, first.response, first.words
 	q.d.Outcome = Deferred

@@ -21,7 +21,9 @@ func anyGuardAnswer(t *rapid.T, role sdk.Role, n int) encodable {
 	status := rapid.SampledFrom([]sdk.Status{sdk.Status_OK, sdk.Status_OK, sdk.Status_OK, sdk.Status_OK, sdk.Status_PASS, sdk.Status_DEFER, 0, 9}).Draw(t, "status")
 	words := rapid.SampledFrom([]string{"", "why", "because"})
 	small := rapid.Uint32Range(0, 9)
-	which := rapid.Custom(func(t *rapid.T) uint32 { return uint32(rapid.IntRange(0, max(n-1, 0)+boolInt(rapid.IntRange(0, 20).Draw(t, "stray") == 0)).Draw(t, "which")) })
+	which := rapid.Custom(func(t *rapid.T) uint32 {
+		return uint32(rapid.IntRange(0, max(n-1, 0)+boolInt(rapid.IntRange(0, 20).Draw(t, "stray") == 0)).Draw(t, "which"))
+	})
 	switch role {
 	case sdk.RolePlacement:
 		a := &sdk.PlaceResponse{Status: status, Reason: words.Draw(t, "words")}

@@ -13,11 +13,11 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-var trap = errors.New("trap")
+var errTrap = errors.New("trap")
 
 // fails is a policy that never answers.
 func fails(name string) *scripted {
-	return &scripted{name: name, ask: func(context.Context, sdk.Role, []byte) ([]byte, error) { return nil, trap }}
+	return &scripted{name: name, ask: func(context.Context, sdk.Role, []byte) ([]byte, error) { return nil, errTrap }}
 }
 
 // excludes is a guard that excludes the candidates a test names, by the number of their peer.
@@ -299,67 +299,6 @@ func TestGuardsThatDeferOrRefuse(t *testing.T) {
 		if d := ring.List()[0]; d.Policy != "default" && (d.Response == nil || !bytes.Equal(d.Request, d.Question)) {
 			t.Errorf("%+v", d)
 		}
-	}
-}
-
-// TestGrantsBindEveryDecider: an allowance that a guard lowered is handed to the decider, and held
-// against its answer.
-func TestGrantsBindEveryDecider(t *testing.T) {
-	grant := func(name string, bytes uint64) Policy {
-		return says(name, &sdk.AdmitResponse{Status: sdk.Status_OK, GrantBytes: bytes})
-	}
-	generous := says("generous", &sdk.AdmitResponse{Status: sdk.Status_OK, Verdict: sdk.AdmitResponse_ACCEPT})
-	e, counters, ring := engine(t, Config{Reciprocity: Chain{Guards: guards(grant("a", 30*mib), grant("b", 20*mib), grant("c", 0))}}, generous)
-	r := admitRequest()
-	r.GrantBytes, r.Guarding = 1, true // not a caller's to say
-	if a, err := e.Admit(t.Context(), r); err != nil || a.Verdict != Accept || a.Policy != "generous" || r.GrantBytes != 1 {
-		t.Fatalf("10 of 20 MiB: %+v, %v", a, err)
-	}
-	r.StoredForThem = 15 * mib
-	a, err := e.Admit(t.Context(), r)
-	if err != nil || a.Verdict != Refuse || a.Policy != "default" || !strings.Contains(a.Reason, "the allowance is 20 MiB") {
-		t.Errorf("25 of 20 MiB: %+v, %v", a, err)
-	}
-	if d, _ := ring.Get(a.Decision); !strings.Contains(d.Steps[3].Error, "accepts a debt of 25 MiB, guards grant 20 MiB") || counted(counters, "generous", "test", Invalid) != 1 {
-		t.Errorf("%+v", d.Steps)
-	}
-	r.Institutional = true // owes nothing
-	if a, err := e.Admit(t.Context(), r); err != nil || a.Verdict != Accept {
-		t.Errorf("an institution: %+v, %v", a, err)
-	}
-	r.Institutional, r.StoredForThem, r.TheyStoreForUs = false, math.MaxUint64, math.MaxUint64 // no overflow
-	if a, err := e.Admit(t.Context(), r); err != nil || a.Policy != "generous" {
-		t.Errorf("%+v, %v", a, err)
-	}
-}
-
-func TestRepairGuardsRaise(t *testing.T) {
-	raises := func(name string, to uint32, positions ...uint32) Policy {
-		a := &sdk.RepairResponse{Status: sdk.Status_OK}
-		for _, p := range positions {
-			a.Orders = append(a.Orders, &sdk.RepairOrder{Tessera: p, Priority: to, Reason: "ours first"})
-		}
-		return says(name, a)
-	}
-	e, _, ring := engine(t, Config{Repair: Chain{Guards: guards(raises("b", 5000, 2), raises("a", 4000, 2, 3), raises("c", 5000, 2), raises("low", 1, 0))}})
-	request := &sdk.RepairRequest{Tesseras: []*sdk.TesseraHealth{health(0, 3, 1), health(1, 4, 1), health(2, 5, 1), health(3, 6, 0)}}
-	request.Tesseras[1].LeastPriority = 9999 // not a caller's to say
-	plan, err := e.Repair(t.Context(), request)
-	if err != nil || !slices.Equal(tesseraNumbers(plan), []int{2, 0, 1}) {
-		t.Fatalf("%+v, %v", plan, err)
-	}
-	if o := plan.Orders[0]; o.Priority != 5000 || !strings.HasPrefix(o.Reason, "raised by b: ours first; c: ours first; ") {
-		t.Errorf("%+v", o)
-	}
-	if o := plan.Orders[1]; o.Priority < 100 || strings.Contains(o.Reason, "raised") {
-		t.Errorf("lowered: %+v", o)
-	}
-	var seen sdk.RepairRequest
-	if err := seen.UnmarshalVT(ring.List()[0].Request); err != nil || seen.Tesseras[2].LeastPriority != 5000 || seen.Tesseras[1].LeastPriority != 0 {
-		t.Errorf("the decider saw %v, %v", seen.Tesseras, err)
-	}
-	if request.Tesseras[1].LeastPriority != 9999 || request.Tesseras[2].LeastPriority != 0 {
-		t.Error("the caller's request was changed")
 	}
 }
 

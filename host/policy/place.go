@@ -126,7 +126,7 @@ func readPlace(asked *sdk.PlaceRequest, b []byte) (*sdk.PlaceResponse, *tally, O
 func resolveNotes(asked *sdk.PlaceRequest, notes []*sdk.PeerNote) []Note {
 	out := make([]Note, len(notes))
 	for i, n := range notes {
-		out[i] = Note{sdk.NodeID(asked.Candidates[n.GetCandidate()].Id), clean(n.GetReason())}
+		out[i] = Note{sdk.NodeID(asked.Candidates[n.GetCandidate()].Id), Clean(n.GetReason())}
 	}
 	return out
 }
@@ -137,7 +137,7 @@ func newPlacement(source Source, asked *sdk.PlaceRequest, response *sdk.PlaceRes
 		Source: source, Notes: notes, SubnetCapYielded: rules.yields && rules.anyOverSubnetCap(), tally: rules,
 	}
 	for _, a := range response.Assignments {
-		resolved := Assignment{Fragment: a.Fragment, Peer: sdk.NodeID(asked.Candidates[a.Candidate].Id), Reason: clean(a.Reason)}
+		resolved := Assignment{Fragment: a.Fragment, Peer: sdk.NodeID(asked.Candidates[a.Candidate].Id), Reason: Clean(a.Reason)}
 		for _, alternate := range a.Alternates {
 			resolved.Alternates = append(resolved.Alternates, sdk.NodeID(asked.Candidates[alternate].Id))
 		}

@@ -74,7 +74,7 @@ func TestDecidersAreAskedInOrder(t *testing.T) {
 	if err != nil || a.Verdict != Refuse || a.Reason != "not on Sundays" || a.Policy != "second" || a.Runtime != "test" {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	if third.calls != 0 || counted(counters, "default", "native", Answered) != 0 || counted(counters, "first", "test", Passed) != 1 {
+	if third.calls.Load() != 0 || counted(counters, "default", "native", Answered) != 0 || counted(counters, "first", "test", Passed) != 1 {
 		t.Errorf("asked too many: %v", counters.List())
 	}
 	if d, _ := ring.Get(a.Decision); len(d.Steps) != 2 || d.Steps[0].Outcome != Passed || d.Steps[1].Outcome != Answered {

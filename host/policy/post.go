@@ -37,7 +37,7 @@ func newPost(key postKey) *post {
 		p.digest = d.Digest()
 	}
 	if d, ok := key.Policy.(Describer); ok {
-		p.version = clean(d.Description().GetVersion())
+		p.version = Clean(d.Description().GetVersion())
 	}
 	return p
 }

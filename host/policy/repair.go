@@ -64,12 +64,7 @@ func (e *Engine) Repair(ctx context.Context, request *sdk.RepairRequest) (*Repai
 		}
 		reasons = append(reasons, reason)
 	}
-	slices.SortStableFunc(plan.Orders, func(a, b RepairOrder) int {
-		if a.Critical != b.Critical {
-			return cmp.Compare(boolInt(b.Critical), boolInt(a.Critical))
-		}
-		return cmp.Compare(b.Priority, a.Priority)
-	})
+	plan.sort()
 	plan.Reason = strings.Join(reasons, "; ")
 	return plan, nil
 }
@@ -106,6 +101,15 @@ func canonicalTesseras(request *sdk.RepairRequest) ([]*sdk.TesseraHealth, error)
 		)
 	})
 	return tesseras, nil
+}
+
+func (p *RepairPlan) sort() {
+	slices.SortStableFunc(p.Orders, func(a, b RepairOrder) int {
+		if a.Critical != b.Critical {
+			return cmp.Compare(boolInt(b.Critical), boolInt(a.Critical))
+		}
+		return cmp.Compare(b.Priority, a.Priority)
+	})
 }
 
 // page adds one page's orders to the plan and returns what was said about it.
@@ -191,15 +195,15 @@ func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse,
 		ordered[o.Tessera] = true
 		order := RepairOrder{
 			Tessera: sdk.TesseraID(h.Tessera), Rebuild: int(min(o.Rebuild, h.Missing)), Wait: wait(o.WaitMs),
-			Priority: o.Priority, Reason: clean(o.Reason), Critical: isCritical(h),
+			Priority: o.Priority, Reason: Clean(o.Reason), Critical: isCritical(h),
 		}
 		if order.Priority < h.LeastPriority {
 			order.Priority = h.LeastPriority
-			order.Reason = clean("raised by " + by[o.Tessera] + "; " + order.Reason)
+			order.Reason = Clean("raised by " + by[o.Tessera] + "; " + order.Reason)
 		}
 		if order.Critical && order.Wait > 0 {
 			order.Wait, order.ByHost = 0, true
-			order.Reason = clean("not put off, at most one more loss is survived; the policy said: " + order.Reason)
+			order.Reason = Clean("not put off, at most one more loss is survived; the policy said: " + order.Reason)
 		}
 		p.Orders = append(p.Orders, order)
 	}
@@ -212,7 +216,7 @@ func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse,
 		}
 	}
 	for _, n := range response.Notes {
-		p.Skipped = append(p.Skipped, Skipped{sdk.TesseraID(asked.Tesseras[n.GetTessera()].Tessera), clean(n.GetReason())})
+		p.Skipped = append(p.Skipped, Skipped{sdk.TesseraID(asked.Tesseras[n.GetTessera()].Tessera), Clean(n.GetReason())})
 	}
 }
 

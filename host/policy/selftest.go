@@ -16,9 +16,30 @@ var ErrSelfTest = errors.New("self-test failed")
 // just loaded is cold.
 const selfTestTime = 5 * time.Second
 
-// SelfTest asks a policy a plain question of a role and checks the answer as the engine would; passing
-// and deferring are valid. Errors: ErrSelfTest with what was wrong, or that of ctx.
+// Fits tells whether a policy that describes itself is made for a role and a part, nil if it is.
+func Fits(role sdk.Role, part Part, p Policy) error {
+	describer, ok := p.(Describer)
+	if !ok {
+		return nil
+	}
+	d := describer.Description()
+	plays := map[sdk.Role]bool{sdk.RolePlacement: d.GetPlaces(), sdk.RoleReciprocity: d.GetAdmits(), sdk.RoleRepair: d.GetRepairs()}
+	switch {
+	case !plays[role]:
+		return fmt.Errorf("%s policy %s: %w: by its description it answers no such questions", role, p.Name(), ErrSelfTest)
+	case part == PartGuard && !d.GetGuard(), part != PartGuard && !d.GetDecider():
+		return fmt.Errorf("%s policy %s: %w: by its description it is no %s", role, p.Name(), ErrSelfTest, part)
+	}
+	return nil
+}
+
+// SelfTest tells whether a policy fits its place, asks it a plain question and checks the answer as the
+// engine would; passing and deferring are valid. Errors: ErrSelfTest with what was wrong, or that of
+// ctx.
 func SelfTest(ctx context.Context, role sdk.Role, part Part, p Policy) error {
+	if err := Fits(role, part, p); err != nil {
+		return err
+	}
 	request, err := golden(role, part)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tesseras/tesseras/sdk"
@@ -59,7 +60,7 @@ func health(n int, survives, missing uint32) *sdk.TesseraHealth {
 // scripted is a policy that does what a test says; it counts its calls.
 type scripted struct {
 	name  string
-	calls int
+	calls atomic.Int64
 	ask   func(ctx context.Context, role sdk.Role, request []byte) ([]byte, error)
 }
 
@@ -67,7 +68,7 @@ func (s *scripted) Name() string    { return s.name }
 func (s *scripted) Runtime() string { return "test" }
 
 func (s *scripted) Ask(ctx context.Context, role sdk.Role, request []byte) ([]byte, error) {
-	s.calls++
+	s.calls.Add(1)
 	return s.ask(ctx, role, request)
 }
 

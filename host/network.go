@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/bits"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
@@ -107,11 +108,19 @@ func nearer(a, b *sdk.Candidate, t sdk.TesseraID) int {
 	return 0
 }
 
+// fewHolders is how many holders are so few that others are worth asking.
+const fewHolders = 20
+
 // Holders names who may hold fragments: those whose signed pointers the DHT knows, those this node
-// remembers, this node itself. Where nobody is known, the closest peers are worth asking.
+// remembers, this node itself. Where these are few, the closest peers are worth asking: pointers are
+// a hint, and a holder that has just come back may not have told anybody.
 func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error) {
 	found := map[sdk.NodeKey]identity.Contact{}
+	var near []dht.Known
+	var looking sync.WaitGroup
+	looking.Go(func() { near = n.dht.Lookup(ctx, dht.ID(t)) })
 	pointers, err := n.dht.FindHolders(ctx, t)
+	looking.Wait()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -129,9 +138,11 @@ func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Cont
 			found[c.Key] = n.Locate(c)
 		}
 	}
-	if len(found) == 0 {
-		for _, k := range n.dht.Lookup(ctx, dht.ID(t)) {
-			found[k.Contact.Key] = k.Contact
+	if len(found) < fewHolders {
+		for _, k := range near {
+			if found[k.Contact.Key] == (identity.Contact{}) {
+				found[k.Contact.Key] = k.Contact
+			}
 		}
 	}
 	delete(found, n.self.Key)

@@ -19,6 +19,7 @@ import (
 	"github.com/tesseras/tesseras/host"
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
@@ -84,10 +85,15 @@ func (v *village) config(tune ...func(*config.Config)) *config.Config {
 	return &cfg
 }
 
+// log shows what nodes have to say when a test fails.
+func (v *village) log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(v.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
 // addAt starts a node on a data directory.
 func (v *village) addAt(dir string, tune ...func(*config.Config)) *member {
 	v.t.Helper()
-	n, err := host.Open(v.t.Context(), v.config(tune...), dir, slog.New(slog.DiscardHandler))
+	n, err := host.Open(v.t.Context(), v.config(tune...), dir, v.log())
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -234,7 +240,7 @@ var (
 func folder(t *testing.T, sizes map[string]int) string {
 	t.Helper()
 	dir := t.TempDir()
-	rng := rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32.32s", t.Name()))))
+	rng := rand.NewChaCha8(digest.Of([]byte(t.Name() + filepath.Base(dir)))) // other bytes each time, the same in each run
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
 		content := make([]byte, sizes[name])
 		_, _ = rng.Read(content)
@@ -256,12 +262,12 @@ func streamed(t *testing.T, dir string) io.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { root.Close() })
+	r, w := io.Pipe()
+	t.Cleanup(func() { _ = errors.Join(r.Close(), root.Close()) })
 	found, err := tessera.Scan(t.Context(), root, tessera.ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, w := io.Pipe()
 	go func() { w.CloseWithError(tessera.WriteFolder(t.Context(), w, root, "a title", found.Entries)) }()
 	return r
 }

@@ -153,8 +153,11 @@ func (s *Service) has(id fragment.FragmentID) bool {
 
 // take makes the fragment durable: object, plan, then references and ledger in one transaction.
 func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id fragment.FragmentID, planBytes []byte, body io.Reader) error {
-	object, err := s.Objects.Stage(ctx, body, &id.Checksum)
+	arriving := &arrival{r: body}
+	object, err := s.Objects.Stage(ctx, arriving, &id.Checksum)
 	switch {
+	case arriving.err != nil:
+		return arriving.err // the sender's to mend
 	case errors.Is(err, digest.ErrMismatch):
 		return wire.Refuse(wire.Code_HASH_MISMATCH, "the bytes are not those the plan names")
 	case errors.Is(err, cas.ErrNoSpace):
@@ -185,6 +188,21 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 		s.Stored(plan.Tessera)
 	}
 	return nil
+}
+
+// arrival remembers why a body broke off, which is no fault of this disk.
+type arrival struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (a *arrival) Read(p []byte) (int, error) {
+	n, err := a.r.Read(p)
+	if err != nil && err != io.EOF {
+		a.err = err
+	}
+	return n, err
 }
 
 // keepPlan writes the plan unless the same is here. A plan is a pure function of its tessera, so a

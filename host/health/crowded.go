@@ -5,14 +5,15 @@ import (
 	"slices"
 )
 
-// Wanting lists the fragments that want another holder. Those without one come first; where there are
-// none but too few peers share the tessera, newcomers is true and the list names what is worth a
-// further holder among peers that have nothing of it yet, the most worthwhile first.
-func (r Report) Wanting() (list []Missing, newcomers bool) {
-	if len(r.Missing) > 0 {
-		return r.Missing, false
+// Wanting lists the fragments that want another holder. Those without one come first, and then any
+// peer may take them: newcomers is 0. Where there are none but too few peers share the tessera, it is
+// the number of further peers that is wanted, and the list names what they should take over, the most
+// worthwhile first.
+func (r Report) Wanting() (list []Missing, newcomers int) {
+	if len(r.Missing) > 0 || len(r.crowded) == 0 {
+		return r.Missing, 0
 	}
-	return r.crowded, len(r.crowded) > 0
+	return r.crowded, r.short
 }
 
 // Share is how many fragments (copies) a peer carries when as many as wanted share them.

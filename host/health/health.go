@@ -54,6 +54,7 @@ type Report struct {
 	Survives Survives
 	Missing  []Missing
 	crowded  []Missing // see Wanting
+	short    int       // distinct holders that are wanted still
 }
 
 // Missing is a fragment that lacks holders.
@@ -91,7 +92,8 @@ func Assess(shape Shape, holders []Holder, replicas int) Report {
 		r.Status = Unrecoverable
 	case r.Deficit > 0 || r.Peers < replicas:
 		r.Status = NeedsReplication
-		r.crowded = crowded(shape, holders, replicas, max(replicas-r.Peers, 0))
+		r.short = max(replicas-r.Peers, 0)
+		r.crowded = crowded(shape, holders, replicas, r.short)
 	default:
 		r.Status = Healthy
 	}

@@ -62,9 +62,9 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	left := countMissing(result.Left)
 	switch {
 	case err != nil:
-	case newcomers && len(result.Placed) == 0:
+	case newcomers > 0 && len(result.Placed) == 0:
 		err = fmt.Errorf("it is on %d peers, and no further one was found: %s", report.Peers, result.Reason)
-	case left > 0 && !newcomers:
+	case left > 0 && newcomers == 0:
 		err = fmt.Errorf("%d fragments found no holder: %s", left, result.Reason)
 	}
 	s.Log.Info("repaired", "tessera", o.Tessera.Short(), "placed", len(result.Placed), "left", left)

@@ -46,8 +46,9 @@ func NewDistributor(n Network, p Placer, b *holders.Book, c Config) *Distributor
 type Order struct {
 	Plan    *fragment.FragmentPlan
 	Missing []health.Missing
-	// Newcomers leaves out the peers that hold something of the tessera already.
-	Newcomers bool
+	// Newcomers, when not 0, is how many peers shall take part that hold nothing of the tessera yet; the
+	// others are left out then.
+	Newcomers int
 	Intent    sdk.Intent
 	Purpose   wire.Purpose
 	// Prepare makes the fragments ready to be opened. It is called once, when somebody was found who
@@ -71,12 +72,12 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 	}
 	out := map[sdk.NodeKey]bool{} // of the question
 	for _, h := range rows {
-		out[h.Key] = !h.SilentSince.IsZero() || o.Newcomers && len(h.Fragments) > 0
+		out[h.Key] = !h.SilentSince.IsZero() || o.Newcomers > 0 && len(h.Fragments) > 0
 	}
 	job := Job{
 		Tessera: o.Plan.Tessera, Tier: o.Plan.Tier, Data: o.Plan.Data, Parity: o.Plan.Parity,
 		ShardSize: o.Plan.ShardSize(), Missing: o.Missing, Intent: o.Intent, Caps: d.config.Caps,
-		Prepare: o.Prepare,
+		AtMost: o.Newcomers, Prepare: o.Prepare,
 	}
 	views := map[sdk.NodeKey]*sdk.Candidate{}
 	for _, c := range candidates {
@@ -85,9 +86,8 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 			job.Candidates = append(job.Candidates, c)
 		}
 	}
-	if o.Newcomers && len(job.Candidates) > 0 { // no more than their share, or they would be the fullest next
-		share := health.Share(o.Plan.Total(), int(d.config.Caps.GetReplicas()))
-		job.Missing = health.AtMost(o.Missing, share*len(job.Candidates))
+	if take := min(o.Newcomers, len(job.Candidates)); take > 0 { // their share, or they would be the fullest next
+		job.Missing = health.AtMost(o.Missing, take*health.Share(o.Plan.Total(), int(d.config.Caps.GetReplicas())))
 	}
 	for _, h := range rows {
 		if h.SilentSince.IsZero() && len(h.Fragments) > 0 {

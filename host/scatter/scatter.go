@@ -48,6 +48,9 @@ type Job struct {
 	Caps       *sdk.Caps
 	Holdings   []*sdk.Holding // who holds what already; not changed
 	Candidates []Candidate
+	// AtMost is how many candidates may take part, the first ones; one that fails makes room for the
+	// next. 0 is all of them.
+	AtMost int
 	// Prepare is called once, when somebody was found and before the first Send; nil is nothing to do.
 	Prepare func(ctx context.Context) error
 	// Send pushes one fragment to one peer and returns nil once the peer's receipt is safe. It is
@@ -121,6 +124,9 @@ func (r *run) rounds(ctx context.Context) error {
 		if len(candidates) == 0 {
 			r.result.Reason = cmp.Or(r.result.Reason, "no peer is left that could take it")
 			return nil
+		}
+		if r.AtMost > 0 {
+			candidates = candidates[:min(r.AtMost, len(candidates))]
 		}
 		placement, err := r.placer.Place(ctx, r.request(candidates))
 		var deferred *policy.DeferredError

@@ -52,6 +52,9 @@ func putRow(ctx context.Context, l *lab, size int64, times int, goal float64) (r
 	content := make([]byte, size)
 	fillRandom(content)
 	err = inStore(l, func(s *cas.Store) error {
+		if err := wear(ctx, s); err != nil {
+			return err
+		}
 		l.settle()
 		r, err := duel(ctx, fmt.Sprintf("put %d MiB", size/mib), size, times,
 			func(i int) error {
@@ -67,6 +70,18 @@ func putRow(ctx context.Context, l *lab, size int64, times int, goal float64) (r
 		return err
 	})
 	return rows, err
+}
+
+// wear makes a store as one in use is: all its folders are there.
+func wear(ctx context.Context, s *cas.Store) error {
+	batch := s.Batch()
+	defer batch.Close()
+	for i := range uint64(2000) { // of 256 folders
+		if _, err := batch.Stage(ctx, bytes.NewReader(binary.BigEndian.AppendUint64(nil, i))); err != nil {
+			return err
+		}
+	}
+	return batch.Sync()
 }
 
 // readRow compares a read that checks what it reads with hashing a file from the page cache.

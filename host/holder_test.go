@@ -1,0 +1,204 @@
+package host_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/peer"
+	"github.com/tesseras/tesseras/host/tessera"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// impatient closes connections as soon as nothing goes over them, so that every question dials.
+func impatient(c *config.Config) {
+	c.Performance.IdleTimeout, c.Performance.ReaperInterval = config.Duration(20*time.Millisecond), config.Duration(10*time.Millisecond)
+}
+
+func TestAHolderIsFoundWhereItIsNow(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7, impatient)
+	original := folder(t, small)
+	made := create(t, owner, original)
+	owner.publish(made.ID)
+	moved := v.nodes[2].restart()
+	v.eventually("the owner to meet the holder again", func() bool {
+		peers, err := owner.Peers(t.Context())
+		for _, p := range peers {
+			if p.Node == moved.id() && p.Addr == moved.Addr().String() {
+				return true
+			}
+		}
+		return err != nil
+	})
+	if report := owner.repair(made.ID); report.Healthy != 1 || report.RebuiltFragments != 0 {
+		t.Errorf("repair %+v: a holder at a new address is no loss", report)
+	}
+	for _, h := range owner.status(made.ID).Holders {
+		if h.Node == moved.id() && (h.Failed || h.Addr != moved.Addr().String()) {
+			t.Errorf("the holder at %s is down as %+v", moved.Addr(), h)
+		}
+	}
+
+	// with all the others gone its new address is where the copy comes from
+	for _, m := range v.nodes {
+		if m != moved {
+			m.stop()
+		}
+	}
+	heir := v.add(bootstrapAt(moved))
+	v.meet(heir, 1)
+	if who, _ := served(fetch(t, heir, made.ID, original)); len(who) != 1 || who[0] != moved.id() {
+		t.Errorf("served by %v", who)
+	}
+}
+
+func TestADeletionReachesTheHolders(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7)
+	kept, made := create(t, owner, folder(t, small)), create(t, owner, folder(t, medium))
+	owner.publish(kept.ID)
+	owner.publish(made.ID)
+	plan := read(t, owner.plan(made.ID))
+	witness := v.holdersOf(made.ID)[0]
+	ref := witness.held(made.ID)[0]
+	object := read(t, filepath.Join(witness.dir, cas.Path(ref.Hash)))
+	away := v.nodes[5]
+	away.stop()
+
+	deleted, err := owner.Delete(t.Context(), made.ID)
+	if err != nil || deleted.FreedBytes == 0 {
+		t.Errorf("deleted %+v, %v", deleted, err)
+	}
+	v.eventually("the holders that are there to forget", func() bool { return v.placed(made.ID) == 0 })
+	for _, m := range v.nodes[:7] {
+		if !m.stopped {
+			m.hasForgotten(t, made.ID)
+		}
+	}
+	if !owner.keepsPlanRow(made.ID) {
+		t.Error("the owner has forgotten the holder that does not know yet")
+	}
+
+	back := v.addAt(away.dir)
+	v.eventually("the last holder to forget", func() bool { return len(back.held(made.ID)) == 0 })
+	v.eventually("the owner to be done", func() bool { return !owner.keepsPlanRow(made.ID) })
+	back.hasForgotten(t, made.ID)
+	if _, err := os.Stat(owner.plan(made.ID)); err == nil {
+		t.Error("the owner keeps the plan")
+	}
+	if _, err := os.Stat(owner.document(made.ID, ".tomb")); err != nil {
+		t.Errorf("the owner's tombstone: %v", err)
+	}
+
+	// the owner's word is final: nobody brings it back, not even with the plan and the bytes
+	if code := v.stranger().offers(witness, plan, ref.Index, object); code != wire.Code_DELETED {
+		t.Errorf("pushed again: %s", code)
+	}
+	if _, err := witness.Fetch(t.Context(), made.ID, noProgress); localapi.CodeOf(err) != localapi.CodeNotFound {
+		t.Errorf("fetched after deletion: %v", err)
+	}
+	owner.healthy()
+	if v.placed(kept.ID) != 7 {
+		t.Errorf("%d copies of the other tessera", v.placed(kept.ID))
+	}
+}
+
+func (m *member) keepsPlanRow(id sdk.TesseraID) bool {
+	return m.has(func(tx *catalog.Tx) bool { _, err := tx.Plan(id); return err == nil })
+}
+
+// hasForgotten checks that a holder has nothing of a tessera but the tombstone.
+func (m *member) hasForgotten(t *testing.T, id sdk.TesseraID) {
+	t.Helper()
+	m.v.eventually("the plan to go", func() bool { _, err := os.Stat(m.plan(id)); return err != nil })
+	tomb, err := tessera.ParseTombstone(read(t, m.document(id, ".tomb")))
+	if err != nil || tomb.Tessera != id {
+		t.Errorf("tombstone of %s: %v", tomb.Tessera, err)
+	}
+	wanted := map[string]bool{}
+	err = m.View(func(tx *catalog.Tx) error {
+		for f, err := range tx.AllFragments(catalog.FragmentKey{}) {
+			if err != nil {
+				return err
+			}
+			wanted[filepath.Base(cas.Path(f.Hash))] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(m.dir, "objects", "??", "*.blob"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !wanted[filepath.Base(f)] {
+			t.Errorf("an object of a deleted tessera is left: %s", f)
+		}
+	}
+}
+
+func TestADeletionEndsAPublish(t *testing.T) {
+	t.Parallel()
+	oneByOne := func(c *config.Config) { c.Replication.ConcurrentTransfers = 1 }
+	v, owner := newVillage(t, 4, oneByOne)
+	made := create(t, owner, folder(t, medium))
+	_, err := owner.Publish(t.Context(), made.ID, localapi.PublishOptions{}, func(p localapi.Progress) {
+		if p.Stage != "pushing" {
+			return
+		}
+		if _, err := owner.Delete(t.Context(), made.ID); err != nil && localapi.CodeOf(err) != localapi.CodeNotFound {
+			t.Error(err)
+		}
+	})
+	if err == nil {
+		t.Error("a publish ended well whose tessera was deleted on the way")
+	}
+	v.eventually("the holders to forget what they had got, and the owner too", func() bool {
+		return v.placed(made.ID) == 0 && !owner.keepsPlanRow(made.ID) && owner.spooled() == 0
+	})
+}
+
+func TestADamagedFragmentIsNotAcknowledgedAgain(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	plan, holder := read(t, owner.plan(made.ID)), v.nodes[0]
+	ref := holder.held(made.ID)[0]
+	path := filepath.Join(holder.dir, cas.Path(ref.Hash))
+	whole := read(t, path)
+	spoil(t, path, flip)
+
+	s := v.stranger()
+	if code := s.offers(holder, plan, ref.Index, flip(whole)); code != wire.Code_HASH_MISMATCH {
+		t.Errorf("the same wrong bytes are offered for a damaged file: %s", code)
+	}
+	if code := s.offers(holder, plan, ref.Index, whole); code != wire.Code_OK {
+		t.Errorf("the right bytes are offered for a damaged file: %s", code)
+	}
+	if !bytes.Equal(read(t, path), whole) {
+		t.Error("the damaged file was acknowledged as it is")
+	}
+}
+
+// offers pushes a fragment and gives the code of the answer.
+func (s *stranger) offers(to *member, plan []byte, index int, body []byte) wire.Code {
+	s.t.Helper()
+	p := parsePlan(s.t, plan)
+	client := peer.NewClient(s.net, s.id.Node.Key())
+	_, err := client.Push(s.t.Context(), s.contact(to), p.Envelope(index, bytes.NewReader(body)), wire.Purpose_CUSTODY)
+	if err != nil && wire.CodeOf(err) == wire.Code_OK {
+		s.t.Errorf("offer: %v", err)
+	}
+	return wire.CodeOf(err)
+}

@@ -127,7 +127,7 @@ func verdict(a *policy.Admission, q *sdk.AdmitRequest) error {
 		return nil
 	case a.Verdict == policy.Later:
 		return wire.Refuse(wire.Code_DEFERRED, "%s", cmp.Or(a.Reason, "not now")).Later(a.RetryAfter)
-	case q.FreeBytes < q.MinFreeBytes+q.SizeBytes:
+	case q.FreeBytes < q.SizeBytes || q.FreeBytes-q.SizeBytes < q.MinFreeBytes:
 		return wire.Refuse(wire.Code_NO_SPACE, "%s", a.Reason)
 	case q.StoredForThem+q.SizeBytes > q.PeerLimit:
 		return wire.Refuse(wire.Code_OVER_LIMIT, "%s", a.Reason)

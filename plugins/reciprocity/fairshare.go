@@ -125,7 +125,7 @@ func beyondLimit(r *sdk.AdmitRequest) string {
 }
 
 func beyondSpace(r *sdk.AdmitRequest) string {
-	if add(r.GetSizeBytes(), r.GetMinFreeBytes()) <= r.GetFreeBytes() {
+	if free := r.GetFreeBytes(); free >= r.GetSizeBytes() && free-r.GetSizeBytes() >= r.GetMinFreeBytes() {
 		return ""
 	}
 	return "no room: " + sdk.SizeText(r.GetSizeBytes()) + " offered, " + sdk.SizeText(r.GetFreeBytes()) +

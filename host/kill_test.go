@@ -33,7 +33,9 @@ func TestAnOwnerThatIsKilledWhilePublishing(t *testing.T) {
 		v.add()
 	}
 	owner := v.spawn("TESSERAS_REPLICATION__CONCURRENT_TRANSFERS=1")
-	spool := func(id sdk.TesseraID, name string) bool { return there(t, owner.dir, "spool", "publish-"+id.String(), name) }
+	spool := func(id sdk.TesseraID, name string) bool {
+		return there(t, owner.dir, "spool", "publish-"+id.String(), name)
+	}
 	placed := func(n int) func(sdk.TesseraID) bool {
 		return func(id sdk.TesseraID) bool { return v.placed(id) >= n }
 	}

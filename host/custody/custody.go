@@ -110,10 +110,7 @@ func (s *Service) checkPlan(from Sender, q *wire.Replicate) (*fragment.FragmentP
 	if err := plan.Verify(); err != nil {
 		return nil, wire.Refuse(wire.Code_BAD_SIGNATURE, "%v", err)
 	}
-	switch _, err := s.Documents.Tombstone(plan.Tessera); {
-	case err == nil:
-		return nil, wire.Refuse(wire.Code_DELETED, "its owner deleted this tessera")
-	case !errors.Is(err, fs.ErrNotExist):
+	if err := s.notDeleted(plan.Tessera); err != nil {
 		return nil, err
 	}
 	if int(q.GetIndex()) >= plan.Total() {
@@ -126,6 +123,17 @@ func (s *Service) checkPlan(from Sender, q *wire.Replicate) (*fragment.FragmentP
 		return nil, wire.Refuse(wire.Code_DENIED, "only a node of the tessera's owner publishes it")
 	}
 	return plan, nil
+}
+
+func (s *Service) notDeleted(t sdk.TesseraID) error {
+	_, err := s.Documents.Tombstone(t)
+	switch {
+	case err == nil:
+		return wire.Refuse(wire.Code_DELETED, "its owner deleted this tessera")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
 }
 
 // has tells whether the fragment is in the index and its file is there and right: a receipt is about
@@ -170,6 +178,9 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 		return notDurable(s.Log, "store plan", err)
 	}
 	err = s.Catalog.Update(func(tx *catalog.Tx) error {
+		if err := s.notDeleted(plan.Tessera); err != nil { // while the body came
+			return err
+		}
 		added, err := tx.AddFragment(catalog.FragmentRef{
 			Tessera: plan.Tessera, Index: id.Index, Hash: id.Checksum, Size: object.Size, Stored: s.Now(),
 		})

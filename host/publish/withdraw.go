@@ -91,10 +91,11 @@ func (s *Service) withdraw(ctx context.Context, id sdk.TesseraID, untold map[sdk
 	if left > 0 {
 		return nil // again in the next round
 	}
-	return errors.Join(
-		s.Catalog.Reclaim(func(tx *catalog.Tx) error { return tx.DropPlan(id) }),
-		s.Documents.DropPlan(id), s.clear(id),
-	)
+	// the row goes last: it is what says that there is something to withdraw
+	if err := errors.Join(s.Documents.DropPlan(id), s.clear(id)); err != nil {
+		return err
+	}
+	return s.Catalog.Reclaim(func(tx *catalog.Tx) error { return tx.DropPlan(id) })
 }
 
 // tell hands the tombstone to one holder. One that has nothing of the tessera has been told before.

@@ -67,7 +67,9 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	case left > 0 && newcomers == 0:
 		err = fmt.Errorf("%d fragments found no holder: %s", left, result.Reason)
 	}
-	s.Log.Info("repaired", "tessera", o.Tessera.Short(), "placed", len(result.Placed), "left", left)
+	if len(result.Placed) > 0 {
+		s.Log.Info("repaired", "tessera", o.Tessera.Short(), "placed", len(result.Placed), "left", left)
+	}
 	return len(result.Placed), err
 }
 

@@ -145,8 +145,12 @@ func (s *Service) fetch(ctx context.Context, c *Collected, peers []identity.Cont
 		return fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", ErrSpace, free, bytes, s.config.MinFree)
 	}
 	sum := &sum{total: int64(need) * c.Plan.ShardSize(), report: progress}
-	if err = s.fetchFrom(ctx, c, s.sources(ctx, c, peers, false), sum); errors.As(err, new(*gather.InsufficientError)) {
+	var few *gather.InsufficientError
+	if err = s.fetchFrom(ctx, c, s.sources(ctx, c, peers, false), sum); errors.As(err, &few) {
 		err = s.fetchFrom(ctx, c, s.sources(ctx, c, peers, true), sum)
+	}
+	if errors.As(err, &few) { // what was there before counts too
+		few.Have, few.Need = len(c.have), c.Plan.Data
 	}
 	return err
 }

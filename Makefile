@@ -2,7 +2,7 @@
 
 TOOLS := host/internal/tools
 
-.PHONY: test race check generate bench nightly demo build
+.PHONY: test race race-all check generate bench nightly demo build
 
 build: ## bin/tes and bin/tesd
 	go build -trimpath -o bin/ ./cmd/tes ./cmd/tesd
@@ -12,6 +12,9 @@ test: ## the tests, as README says
 
 race: ## the packages that share memory between goroutines
 	go test -race $$(.ci/race-packages)
+
+race-all: ## the tests of whole networks as well; they may miss deadlines on a small machine
+	go test -race -timeout 30m ./...
 
 check: ## what CI says about the text of the code
 	go vet ./...

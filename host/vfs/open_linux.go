@@ -17,8 +17,12 @@ func openBeneath(root *os.File, name string, flag int, perm uint32) (f *os.File,
 	if flag&unix.O_CREAT == 0 {
 		perm = 0 // anything else is an error
 	}
-	fd, err := unix.Openat2(int(root.Fd()), name, &unix.OpenHow{
-		Flags: uint64(flag) | unix.O_CLOEXEC, Mode: uint64(perm), Resolve: beneath,
+	var fd int
+	err = with(root, func(dir int) (err error) {
+		fd, err = unix.Openat2(dir, name, &unix.OpenHow{
+			Flags: uint64(flag) | unix.O_CLOEXEC, Mode: uint64(perm), Resolve: beneath,
+		})
+		return err
 	})
 	switch err {
 	case nil:
@@ -27,6 +31,19 @@ func openBeneath(root *os.File, name string, flag int, perm uint32) (f *os.File,
 		return nil, true, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	return nil, false, nil
+}
+
+// with lends a folder's descriptor to do, which it outlives even if somebody closes the folder meanwhile.
+func with(folder *os.File, do func(fd int) error) error {
+	raw, err := folder.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var done error
+	if err := raw.Control(func(fd uintptr) { done = do(int(fd)) }); err != nil {
+		return err
+	}
+	return done
 }
 
 // renameBeneath renames within a folder. ok is as for openBeneath.
@@ -41,7 +58,9 @@ func renameBeneath(root *os.File, from, to string) (ok bool, err error) {
 		return ok, err
 	}
 	defer target.Close()
-	err = unix.Renameat(int(source.Fd()), path.Base(from), int(target.Fd()), path.Base(to))
+	err = with(source, func(old int) error {
+		return with(target, func(fresh int) error { return unix.Renameat(old, path.Base(from), fresh, path.Base(to)) })
+	})
 	if err != nil {
 		return true, &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}

@@ -8,6 +8,7 @@ package gather
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -108,7 +109,11 @@ type flight struct {
 	cancel context.CancelFunc
 	last   atomic.Int64 // unix nanoseconds of the latest sign of life
 	hedged bool
+	ended  bool // because another peer has the fragment too
 }
+
+// errStalled tells that a source was given up because it stood still and another has the same.
+var errStalled = errors.New("stalled")
 
 // run is the state of one gathering; only loop's goroutine touches it.
 type run struct {
@@ -129,7 +134,11 @@ func (r *run) loop(ctx context.Context, cancel context.CancelFunc) ([]Got, error
 	defer tick.Stop()
 	defer r.drain(cancel)
 	for {
-		for len(r.got) < r.need && r.active() < min(r.config.Concurrent, r.need-len(r.got)) && r.start(ctx) {
+		for len(r.got) < r.need && r.active() < min(r.config.Concurrent, r.need-len(r.got)) {
+			if !r.start(ctx) {
+				r.relieve()
+				break
+			}
 		}
 		if len(r.got) >= r.need {
 			return r.got, nil
@@ -196,6 +205,9 @@ func (r *run) land(res result) {
 	res.cancel()
 	r.flights = slices.DeleteFunc(r.flights, func(f *flight) bool { return f == res.flight })
 	r.load[res.peer]--
+	if res.err != nil && res.ended {
+		res.err = errStalled
+	}
 	if res.err == nil {
 		r.got = append(r.got, Got{res.index, res.peer})
 		return
@@ -223,7 +235,23 @@ func btoi(b bool) int {
 func (r *run) hedge() {
 	limit := time.Now().Add(-r.config.Stall).UnixNano()
 	for _, f := range r.flights {
-		f.hedged = f.last.Load() < limit
+		stalled := f.last.Load() < limit
+		if stalled && !f.hedged {
+			r.yieldTo(f.peer)
+		}
+		f.hedged = stalled
+	}
+}
+
+// relieve ends stalled flights whose fragment another peer has too, when there is no other fragment
+// left to ask for. Two fetches of one fragment at a time would meet in the spool.
+func (r *run) relieve() {
+	for _, f := range r.flights {
+		other := func(o offer) bool { return o.index == f.index && o.peer != f.peer }
+		if f.hedged && !f.ended && slices.ContainsFunc(r.offers, other) {
+			f.ended = true
+			f.cancel()
+		}
 	}
 }
 

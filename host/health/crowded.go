@@ -16,8 +16,14 @@ func (r Report) Wanting() (list []Missing, newcomers int) {
 	return r.crowded, r.short
 }
 
-// Share is how many fragments (copies) a peer carries when as many as wanted share them.
-func Share(total, replicas int) int { return max(1, total/max(replicas, 1)) }
+// ForNewcomers is the part of a list that so many of the wanted newcomers take over: each its share.
+func ForNewcomers(list []Missing, come, wanted int) []Missing {
+	copies := 0
+	for _, m := range list {
+		copies += m.Copies
+	}
+	return AtMost(list, come*((copies+wanted-1)/max(wanted, 1)))
+}
 
 // AtMost is the beginning of a list, cut to n copies in all.
 func AtMost(list []Missing, n int) (out []Missing) {
@@ -32,13 +38,14 @@ func AtMost(list []Missing, n int) (out []Missing) {
 	return out
 }
 
-// crowded chooses what so many further peers should carry: fragments of those who have most.
+// crowded chooses what so many further peers should take over: from each holder what is beyond an even
+// load, the fullest first, and one fragment for each newcomer at least.
 func crowded(shape Shape, holders []Holder, replicas, short int) (out []Missing) {
-	order := fromTheFullest(shape, holders)
+	order, even := fromTheFullest(shape, holders, (shape.Total+replicas-1)/max(replicas, 1))
 	if len(order) == 0 {
 		return nil
 	}
-	for i := range short * Share(shape.Total, replicas) {
+	for i := range max(short, even) {
 		if at := i % len(order); at < len(out) {
 			out[at].Copies++
 		} else {
@@ -48,14 +55,18 @@ func crowded(shape Shape, holders []Holder, replicas, short int) (out []Missing)
 	return out
 }
 
-// fromTheFullest lists each held fragment once, always next one of the holder with most left.
-func fromTheFullest(shape Shape, holders []Holder) (order []int) {
+// fromTheFullest lists each held fragment once, always next one of the holder with most left. Without
+// the first even of them, nobody has more than load.
+func fromTheFullest(shape Shape, holders []Holder, load int) (order []int, even int) {
 	left := carried(shape, holders)
 	for {
 		fullest := slices.MaxFunc(left, func(a, b *[]int) int { return cmp.Compare(len(*a), len(*b)) })
 		last := len(*fullest) - 1
 		if last < 0 {
-			return order
+			return order, even
+		}
+		if last >= load {
+			even = len(order) + 1
 		}
 		order = append(order, (*fullest)[last])
 		*fullest = (*fullest)[:last]

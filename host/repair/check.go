@@ -213,7 +213,7 @@ func statements(asked []*patient, held []wire.Holding) []holders.Statement {
 }
 
 // late tells a holder that is gone from one that is only late: it pings it, unless nobody answered at
-// its address at all.
+// its address at all. Nobody is silent because this node could not ask.
 func (s *Service) late(ctx context.Context, contact identity.Contact, key sdk.NodeKey, rest []*patient, cause error) (answered bool, err error) {
 	err = cause
 	if !errors.Is(cause, quicnet.ErrUnreachable) {
@@ -221,10 +221,14 @@ func (s *Service) late(ctx context.Context, contact identity.Contact, key sdk.No
 		defer cancel()
 		err = s.Network.Ping(ping, contact)
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return true, ctx.Err()
-	}
-	if err == nil {
+	case errors.Is(err, quicnet.ErrClosed):
+		return true, err
+	case errors.Is(err, quicnet.ErrFull): // the fault is here
+		return true, nil
+	case err == nil || wire.CodeOf(err) != wire.Code_OK: // a refusal is a sign of life
 		s.Log.Info("a holder is alive but did not attest", "peer", contact.ID().Short(), "err", cause)
 		return true, nil
 	}

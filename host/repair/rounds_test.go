@@ -122,6 +122,8 @@ func TestTheGoneAndTheLate(t *testing.T) {
 		"late, and not alive":     {quicnet.ErrSilent, quicnet.ErrSilent, true, 1},
 		"refuses, but alive":      {wire.Refuse(wire.Code_BUSY, "busy"), nil, false, 1},
 		"wrong answer, but alive": {wire.ErrSignature, nil, false, 1},
+		"refuses even a ping":     {quicnet.ErrSilent, wire.Refuse(wire.Code_BUSY, "busy"), false, 1},
+		"no connection was free":  {quicnet.ErrFull, quicnet.ErrFull, false, 1},
 	} {
 		w := newWard(t)
 		s := w.creates(t, 1)
@@ -132,6 +134,23 @@ func TestTheGoneAndTheLate(t *testing.T) {
 		w.run(t)
 		if at, silent := w.holding(t, s, 3); silent != c.silent || len(at) != 2 || w.pinged != c.pinged {
 			t.Errorf("%s: silent %v, down with %v, pinged %d times", name, silent, at, w.pinged)
+		}
+	}
+}
+
+func TestAClosingNodeAccusesNobody(t *testing.T) {
+	w := newWard(t)
+	s := w.creates(t, 1)
+	w.spread(t, s)
+	for _, p := range w.peers {
+		p.err, p.ping = quicnet.ErrClosed, quicnet.ErrClosed
+	}
+	if err := w.Step(t.Context()); !errors.Is(err, quicnet.ErrClosed) {
+		t.Errorf("a round while the network is closed: %v", err)
+	}
+	for n := range byte(3) {
+		if _, silent := w.holding(t, s, n+1); silent {
+			t.Error("a holder is down as silent")
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 		}
 	}
 	if take := min(o.Newcomers, len(job.Candidates)); take > 0 { // their share, or they would be the fullest next
-		job.Missing = health.AtMost(o.Missing, take*health.Share(o.Plan.Total(), int(d.config.Caps.GetReplicas())))
+		job.Missing = health.ForNewcomers(o.Missing, take, o.Newcomers)
 	}
 	for _, h := range rows {
 		if h.SilentSince.IsZero() && len(h.Fragments) > 0 {

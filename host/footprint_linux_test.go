@@ -25,7 +25,7 @@ func TestAReceiversMemoryDoesNotFollowTheTessera(t *testing.T) {
 	}
 	after := peak(t, holder.cmd.Process.Pid)
 	t.Logf("a receiver of 96 MiB had at most %d MiB of memory, %d MiB before", after>>20, before>>20)
-	if after > most {
+	if after > most && !underRace {
 		t.Errorf("a receiver of 96 MiB had %d MiB of memory, at most %d are allowed", after>>20, most>>20)
 	}
 }

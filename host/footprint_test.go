@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/localapi"
 )
 
@@ -22,19 +24,21 @@ func TestNothingIsLeftAfterClose(t *testing.T) {
 			for range 3 {
 				v.add()
 			}
-			owner := v.addAt(dir)
+			owner := v.addAt(dir, func(c *config.Config) { c.Replication.RepairInterval = config.Duration(20 * time.Millisecond) })
 			v.meet(owner, 3)
 			made := create(t, owner, folder(t, medium))
-			var all sync.WaitGroup
-			all.Go(func() {
-				_, _ = owner.Publish(context.Background(), made.ID, localapi.PublishOptions{Wait: true}, noProgress) // ends with its node
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var asking sync.WaitGroup
+			asking.Go(func() {
+				_, _ = owner.Publish(ctx, made.ID, localapi.PublishOptions{Wait: true}, noProgress) // goes on without us
 			})
-			all.Go(func() { _, _ = v.nodes[0].Fetch(context.Background(), made.ID, noProgress) })
-			all.Go(func() { _ = owner.Round(t.Context()) })
+			asking.Go(func() { _, _ = v.nodes[0].Fetch(ctx, made.ID, noProgress) })
 			v.eventually("work to be under way", func() bool { return v.placed(made.ID) > i*4 })
+			cancel()
+			asking.Wait() // as the local API does before a node is closed
 			owner.stop()
 			v.nodes[0].stop()
-			all.Wait()
 		})
 		if err := goleak.Find(base); err != nil {
 			t.Fatalf("after round %d: %v", i, err)

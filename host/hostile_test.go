@@ -125,6 +125,7 @@ func TestLiarsAndDamageCostTimeAndNothingElse(t *testing.T) {
 	}
 	heir := v.add()
 	v.meet(heir, 10+len(liars))
+	begun := time.Now()
 	who, fragments := served(fetch(t, heir, made.ID, original))
 	if fragments != 16 {
 		t.Errorf("%d fragments were served", fragments)
@@ -138,6 +139,9 @@ func TestLiarsAndDamageCostTimeAndNothingElse(t *testing.T) {
 		if slices.Contains(who, m.id()) {
 			t.Error("a holder of damaged files is named as a source")
 		}
+	}
+	if took := time.Since(begun); took > 45*time.Second {
+		t.Errorf("the liars held it up for %s", took)
 	}
 	asked := 0
 	for _, s := range liars {

@@ -201,8 +201,11 @@ func (n *Node) pong(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, _ wire
 func (n *Node) met(p quicnet.Peer) {
 	before, known := n.dht.Peer(p.Contact.Key)
 	n.dht.Observe(p)
-	news := !known || before.Silent > 0 || before.LastSeen.Before(n.opened)
-	if news && (n.waiting.Load() > 0 || n.unfinished() || n.publisher.Awaits(p.Contact.Key)) {
+	news := !known || before.Silent > 0 || before.LastSeen.Before(n.opened) || before.Contact.Addr != p.Contact.Addr
+	switch {
+	case n.publisher.Awaits(p.Contact.Key),
+		n.waiting.Load() > 0 && (news || !p.Dialed),
+		news && n.unfinished():
 		n.cycle.Wake()
 	}
 }

@@ -74,12 +74,14 @@ type Service struct {
 	Deps
 	config Config
 
-	mu     sync.Mutex           // guards untold
-	untold map[sdk.NodeKey]bool // holders that do not know of a deletion yet
+	mu     sync.Mutex // guards untold
+	untold map[sdk.NodeKey]map[sdk.TesseraID]bool
 }
 
 // New returns a Service.
-func New(d Deps, c Config) *Service { return &Service{Deps: d, config: c} }
+func New(d Deps, c Config) *Service {
+	return &Service{Deps: d, config: c, untold: map[sdk.NodeKey]map[sdk.TesseraID]bool{}}
+}
 
 // Stage names what a publish is doing.
 type Stage string

@@ -26,22 +26,35 @@ func (s *Service) Withdraw(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	untold := map[sdk.NodeKey]bool{}
 	for _, id := range gone {
-		errs = append(errs, s.withdraw(ctx, id, untold))
+		errs = append(errs, s.withdraw(ctx, id))
 	}
-	s.mu.Lock()
-	s.untold = untold
-	s.mu.Unlock()
 	return errors.Join(errs...)
 }
 
-// Awaits tells whether a holder could not be told of a deletion in the last round: should it come back,
-// the next round is worth beginning.
+// Awaits tells whether a holder does not know of a deletion yet that it was or is being told of: should
+// it come back, the next round is worth beginning.
 func (s *Service) Awaits(holder sdk.NodeKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.untold[holder]
+	return len(s.untold[holder]) > 0
+}
+
+func (s *Service) await(holder sdk.NodeKey, t sdk.TesseraID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.untold[holder] == nil {
+		s.untold[holder] = map[sdk.TesseraID]bool{}
+	}
+	s.untold[holder][t] = true
+}
+
+func (s *Service) knows(holder sdk.NodeKey, t sdk.TesseraID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.untold[holder], t); len(s.untold[holder]) == 0 {
+		delete(s.untold, holder)
+	}
 }
 
 // deleted lists own tesseras that have a plan still but are no longer there.
@@ -60,7 +73,7 @@ func (s *Service) deleted() (gone []sdk.TesseraID, err error) {
 	return gone, err
 }
 
-func (s *Service) withdraw(ctx context.Context, id sdk.TesseraID, untold map[sdk.NodeKey]bool) error {
+func (s *Service) withdraw(ctx context.Context, id sdk.TesseraID) error {
 	done, err := s.Turns.Take(ctx, id) // a publish under way may still find holders
 	if err != nil {
 		return err
@@ -79,14 +92,16 @@ func (s *Service) withdraw(ctx context.Context, id sdk.TesseraID, untold map[sdk
 	}
 	left := 0
 	for _, h := range rows {
+		s.await(h.Key, id)
 		told, err := s.tell(ctx, h, tombstone)
 		if err != nil {
 			return err
 		}
 		if !told {
 			left++
-			untold[h.Key] = true
+			continue
 		}
+		s.knows(h.Key, id)
 	}
 	if left > 0 {
 		return nil // again in the next round

@@ -30,7 +30,6 @@ func codecSteps(l *lab) []step {
 	return all
 }
 
-// encodeGoal is what CI and operators may rely on.
 const encodeGoal = 0.8
 
 type codecBench struct {
@@ -39,11 +38,8 @@ type codecBench struct {
 	code string
 }
 
-// files are the shards of a code as the raw parts make them.
-func (b *codecBench) shards(n int) (files int, each int64) { return n, b.p.ShardSize() }
-
 func (b *codecBench) encodeRow(ctx context.Context) ([]row, error) {
-	files, each := b.shards(b.p.Total())
+	files, each := b.p.Total(), b.p.ShardSize()
 	r, err := b.contest(ctx, "encode "+b.code, b.size, b.encode, []part{
 		b.rawHash("the shards", int64(files)*each),
 		b.rawCode(b.p.Data, b.p.Parity, nil),
@@ -128,13 +124,12 @@ func (b *codecBench) once(spool *fragment.Spool, have []int, t *timer, work func
 
 func (b *codecBench) decodeRow(ctx context.Context) ([]row, error) {
 	lost, have := ints(0, b.p.Parity), ints(b.p.Parity, b.p.Total())
-	_, each := b.shards(0)
 	r, err := b.mend(ctx, "decode "+b.code+" all parity", b.size, have,
 		func(plan *fragment.FragmentPlan, shards map[int]io.Reader, out io.Writer) error {
 			return fragment.Decode(ctx, plan, shards, out)
 		}, []part{
 			b.rawCode(b.p.Data, b.p.Parity, lost),
-			b.rawHash("what was computed", int64(len(lost))*each),
+			b.rawHash("what was computed", int64(len(lost))*b.p.ShardSize()),
 			b.rawSpool("plain write", 1, b.size),
 		})
 	return []row{r}, err
@@ -143,14 +138,13 @@ func (b *codecBench) decodeRow(ctx context.Context) ([]row, error) {
 func (b *codecBench) rebuildRow(ctx context.Context) ([]row, error) {
 	const lost = 3
 	have := slices.DeleteFunc(ints(0, b.p.Data+1), func(i int) bool { return i == lost })
-	_, each := b.shards(0)
 	r, err := b.mend(ctx, "rebuild "+b.code+" one shard", b.size, have,
 		func(plan *fragment.FragmentPlan, shards map[int]io.Reader, out io.Writer) error {
 			return fragment.Rebuild(ctx, plan, shards, map[int]io.Writer{lost: out})
 		}, []part{
 			b.rawCode(b.p.Data, b.p.Parity, []int{lost}),
-			b.rawHash("what was computed", each),
-			b.rawSpool("plain write", 1, each),
+			b.rawHash("what was computed", b.p.ShardSize()),
+			b.rawSpool("plain write", 1, b.p.ShardSize()),
 		})
 	return []row{r}, err
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/tesseras/tesseras/sdk"
 )
 
 const (
@@ -43,9 +45,7 @@ func (l *lab) memoryRows(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	l.stop(owner.child)
-	restoring, err := l.restoringMemory(ctx, made.ID.String(), func(ctx context.Context, n *node, dest string) error {
-		return restore(ctx, n, made.ID, dest)
-	})
+	restoring, err := l.restoringMemory(ctx, made.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (l *lab) memoryRows(ctx context.Context) ([]row, error) {
 	return []row{creating, publishing, restoring, receiving}, err
 }
 
-func (l *lab) restoringMemory(ctx context.Context, id string, fetch func(context.Context, *node, string) error) (row, error) {
+func (l *lab) restoringMemory(ctx context.Context, id sdk.TesseraID) (row, error) {
 	heir, err := l.startMember(ctx, "heir-of-much")
 	if err != nil {
 		return row{}, err
@@ -61,8 +61,8 @@ func (l *lab) restoringMemory(ctx context.Context, id string, fetch func(context
 	defer l.stop(heir.child)
 	dest := l.path("much-restored")
 	defer os.RemoveAll(dest)
-	if err := fetch(ctx, heir, dest); err != nil {
-		return row{}, fmt.Errorf("fetch %s: %w", id, err)
+	if err := restore(ctx, heir, id, dest); err != nil {
+		return row{}, err
 	}
 	return heir.peak("memory of a restoring node", ownerLimit)
 }

@@ -72,7 +72,7 @@ type report struct {
 	rows  []row
 }
 
-const layout = "%-26s %8s %9s %7s %9s %7s %6s %6s  %-13s %-6s %s\n"
+const layout = "%-28s %8s %9s %7s %9s %7s %6s %6s  %-13s %-6s %s\n"
 
 func newReport(out io.Writer, quick bool) *report { return &report{out: out, quick: quick} }
 
@@ -98,17 +98,24 @@ func (r *report) add(row row) {
 
 // parts prints what the bounds are made of.
 func (r *report) parts() {
-	fmt.Fprintln(r.out, "\nBounds:")
+	fmt.Fprintf(r.out, "\nThe parts of the bounds; OTHERS is processor time that was not ours meanwhile:\n\n")
+	fmt.Fprintf(r.out, partLayout, "", "BYTES", "TIME", "GB/s", "CPU", "OTHERS", "BEST FORM")
 	for _, row := range r.rows {
 		if len(row.Parts) == 0 {
 			continue
 		}
-		fmt.Fprintf(r.out, "%s: cpu %s, others %s\n", row.Step, seconds(row.CPU), seconds(row.Others))
+		r.part(row.Step, row.Bytes, row.Seconds, row.CPU, row.Others, "")
 		for _, p := range row.Parts {
-			fmt.Fprintf(r.out, "    %-28s %8s %9s %7s  cpu %9s  others %9s  %s\n", p.Name, size(p.Bytes), seconds(p.Seconds),
-				speed(p.Bytes, p.Seconds), seconds(p.CPU), seconds(p.Others), p.Form)
+			r.part("  "+p.Name, p.Bytes, p.Seconds, p.CPU, p.Others, p.Form)
 		}
 	}
+}
+
+const partLayout = "%-30s %8s %9s %7s %9s %9s  %s\n"
+
+func (r *report) part(name string, bytes int64, wall, cpu, others float64, form string) {
+	line := fmt.Sprintf(partLayout, name, size(bytes), seconds(wall), speed(bytes, wall), seconds(cpu), seconds(others), form)
+	fmt.Fprintln(r.out, strings.TrimRight(line, " \n"))
 }
 
 func (r *report) writeJSON(file string) error {

@@ -23,8 +23,8 @@ func publishStep(l *lab) step { return step{"publish", l.publishRows} }
 
 func fetchStep(l *lab) step { return step{"fetch", l.fetchRow} }
 
-// params are those of the tessera that is published.
-func (l *lab) params(packed int64) fragment.Params { return fragment.ParamsFor(packed) }
+// params are those of the tessera that is published: packed, it has a little more than its file.
+func (l *lab) params() fragment.Params { return fragment.ParamsFor(l.size + 16*kib) }
 
 // newTessera keeps a folder of one new file on a node.
 func (l *lab) newTessera(ctx context.Context, n *node) (localapi.Created, error) {
@@ -52,8 +52,8 @@ func (l *lab) publishRows(ctx context.Context) ([]row, error) {
 		}
 		return l.publishing(owner, byAPI(owner))(ctx, t)
 	}
-	p := l.params(l.size + 16*kib) // a packed tessera has a little more than its file
-	data, shard := int64(p.Data)*p.ShardSize(), p.ShardSize()
+	p := l.params()
+	shard := p.ShardSize()
 	r, err := l.contest(ctx, fmt.Sprintf("publish to %d processes", l.nodes), l.size, ours, []part{
 		l.rawHash("the source", l.size),
 		l.rawCode(p.Data, p.Parity, nil),
@@ -66,7 +66,7 @@ func (l *lab) publishRows(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	r = r.atLeast(publishGoal).noted("%d+%d, %s on the wire", p.Data, p.Parity, size(int64(p.Total())*data/int64(p.Data)))
+	r = r.atLeast(publishGoal).noted("%d+%d, %s on the wire", p.Data, p.Parity, size(int64(p.Total())*shard))
 	cmd := row{Step: "tes publish --wait", Bytes: l.size, Seconds: command.wall.Seconds(), Bound: r.Seconds}
 	if tes == "" {
 		return []row{r, row{Step: cmd.Step}.noted("left out: %s", problem)}, nil
@@ -159,8 +159,7 @@ func (l *lab) fetchRow(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := l.params(l.size + 16*kib)
-	data := int64(p.Data) * p.ShardSize()
+	p := l.params()
 	r, err := l.contest(ctx, fmt.Sprintf("fetch from %d processes", l.nodes), l.size, func(ctx context.Context, t *timer) error {
 		dest := l.path("restored")
 		defer os.RemoveAll(dest)
@@ -169,7 +168,7 @@ func (l *lab) fetchRow(ctx context.Context) ([]row, error) {
 		return restore(ctx, heir, made.ID, dest)
 	}, []part{
 		l.rawAsk("QUIC pull", pull, p.Data, p.ShardSize()),
-		l.rawHash("the data shards", data),
+		l.rawHash("the data shards", int64(p.Data)*p.ShardSize()),
 		l.rawSpool("spool write", p.Data, p.ShardSize()),
 		l.rawSocket(l.size),
 		l.rawHash("the file", l.size),

@@ -23,12 +23,16 @@ func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash) (o O
 	if existing == nil {
 		return s.stageNew(ctx, r, h)
 	}
-	defer existing.Close()
 	in, same, err := s.follow(ctx, r, existing, size)
+	if in != nil {
+		existing.Close() // before it is replaced: not every file system renames over an open file
+		return s.finishNew(in, h)
+	}
+	defer existing.Close()
 	if err != nil {
 		return Object{}, err
 	}
-	return s.settleKnown(in, same, existing, h)
+	return s.settleKnown(same, existing, h)
 }
 
 func (s *Store) stageNew(ctx context.Context, r io.Reader, h digest.Hash) (Object, error) {
@@ -50,11 +54,8 @@ func notAsKnown(got, want digest.Hash) error {
 	return fmt.Errorf("%w: got %s instead of %s", digest.ErrMismatch, got.Short(), want.Short())
 }
 
-// settleKnown ends stageKnown: in is a new file when the existing one was wrong, otherwise nil.
-func (s *Store) settleKnown(in *incoming, same *comparison, existing vfs.File, h digest.Hash) (Object, error) {
-	if in != nil {
-		return s.finishNew(in, h)
-	}
+// settleKnown ends stageKnown where the existing file was the same.
+func (s *Store) settleKnown(same *comparison, existing vfs.File, h digest.Hash) (Object, error) {
 	if got := same.hash.Sum(); got != h {
 		return Object{}, notAsKnown(got, h)
 	}
@@ -87,7 +88,7 @@ func (s *Store) follow(ctx context.Context, r io.Reader, existing vfs.File, size
 		}
 		if !same || end && c.size+int64(n) != size {
 			in, err := s.part(ctx, c.size, got[:n], end, r, existing)
-			return in, nil, err
+			return in, nil, err // in is nil on an error
 		}
 		c.size += int64(n)
 		if end {
@@ -122,7 +123,7 @@ func (s *Store) equal(existing vfs.File, other io.ReaderAt, size int64) (bool, e
 	a, b := s.room(), s.room()
 	defer func() { s.leave(a); s.leave(b) }()
 	for off := int64(0); off < size; {
-		n := int(min(size-off, chunk))
+		n := int(min(size-off, int64(len(a))))
 		if _, err := other.ReadAt(b[:n], off); err != nil && err != io.EOF {
 			return false, err
 		}

@@ -6,13 +6,13 @@ const chunk = 512 << 10
 // maxRooms is how many buffers are kept for the next one who needs one.
 const maxRooms = 16
 
-// room gives a buffer of chunk bytes; it belongs to the caller until it is handed back to leave.
+// room gives a buffer of cfg.room bytes; it belongs to the caller until it is handed back to leave.
 func (s *Store) room() []byte {
 	select {
 	case b := <-s.rooms:
 		return b
 	default:
-		return make([]byte, chunk)
+		return make([]byte, s.cfg.room)
 	}
 }
 

@@ -71,6 +71,9 @@ type Config struct {
 	// Workers is how many small files of a batch are made durable at the same time. 0 is
 	// DefaultWorkers.
 	Workers int
+
+	// room is the size of a buffer in bytes; 0 is chunk. Tests take small ones.
+	room int
 }
 
 // Store keeps objects in a file system. All its methods may be called at the same time.
@@ -81,7 +84,7 @@ type Store struct {
 	seq     atomic.Uint64
 	stripes [256]stripe // by the first byte of the hash
 	folders folders
-	rooms   chan []byte // buffers of chunk bytes that are free to use
+	rooms   chan []byte // buffers of cfg.room bytes that are free to use
 }
 
 // stripe guards the names of 1/256 of all objects.
@@ -95,6 +98,9 @@ type stripe struct {
 func New(fsys vfs.FS, cfg Config) (*Store, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = DefaultWorkers
+	}
+	if cfg.room <= 0 {
+		cfg.room = chunk
 	}
 	s := &Store{fs: fsys, cfg: cfg, run: rand.Text()[:8], folders: folders{fs: fsys}, rooms: make(chan []byte, maxRooms)}
 	if err := s.prepare(); err != nil {

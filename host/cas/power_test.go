@@ -1,0 +1,322 @@
+package cas
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/crashfs"
+	"github.com/tesseras/tesseras/host/internal/suite"
+)
+
+// powerSize is how many crash points TestPowerLoss looks at.
+var powerSize = suite.Size{CI: 50_000, Nightly: 5_000_000}
+
+// TestPowerLoss does every sequence of up to three operations, and takes the power away before each
+// call that changes the disk, in every way. Then the store opens, keeps no temporary file, reads every
+// object that the index needs byte by byte, and holds no file that is not what its name says.
+func TestPowerLoss(t *testing.T) {
+	seed, longest, cases := suite.Seed(t), 3, 0
+	if suite.Nightly() {
+		longest = 4
+	}
+	for round := uint64(0); cases < powerSize.Cases() && !t.Failed(); round++ {
+		cases += powerRound(t, seed+round, longest, crashfs.Options{})
+	}
+	powerSize.Executed(t, cases, "crash points of the object store")
+}
+
+// TestPowerLossOnFAT does the same on a disk whose names ignore case and where no open file is replaced.
+func TestPowerLossOnFAT(t *testing.T) {
+	t.Logf("%d crash points on FAT", powerRound(t, suite.Seed(t), 2, crashfs.Options{FAT: true}))
+}
+
+// powerRound runs all sequences once.
+func powerRound(t *testing.T, seed uint64, longest int, disk crashfs.Options) (cases int) {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	counts := make([]int, len(powerActs))
+	for first := range powerActs {
+		g.Go(func() (err error) {
+			counts[first], err = powerFrom(seed, []int{first}, longest, disk)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	for _, n := range counts {
+		cases += n
+	}
+	return cases
+}
+
+// powerFrom runs a sequence and all that go on from it.
+func powerFrom(seed uint64, sequence []int, longest int, disk crashfs.Options) (int, error) {
+	cases, err := powerSequence(seed, sequence, disk)
+	if err != nil || len(sequence) == longest {
+		return cases, err
+	}
+	for next := range powerActs {
+		n, err := powerFrom(seed, append(sequence[:len(sequence):len(sequence)], next), longest, disk)
+		cases += n
+		if err != nil {
+			return cases, err
+		}
+	}
+	return cases, nil
+}
+
+// power is a store on a disk whose power may go, and what its index would need.
+type power struct {
+	fs    *crashfs.FS
+	store *Store
+	need  map[digest.Hash][]byte
+
+	rotten bool // a file that is not needed was damaged
+
+	rnd   *rand.Rand
+	last  int // of the sequence: the acts before it were looked at in shorter sequences
+	act   int
+	cases int
+	err   error // the first finding
+}
+
+var powerConfig = Config{Workers: 2, room: 1024}
+
+// powerSequence runs the acts one after the other. The power goes at every step of the last one.
+func powerSequence(seed uint64, sequence []int, disk crashfs.Options) (int, error) {
+	p := &power{fs: crashfs.New(disk), need: map[digest.Hash][]byte{}, rnd: rand.New(rand.NewPCG(seed, 0)), last: len(sequence) - 1}
+	p.fs.Watch(p.atStep)
+	name := "open"
+	err := p.open()
+	for i, act := range sequence {
+		if p.act = i; err == nil && p.err == nil {
+			err = powerActs[act].do(p)
+			name += ", " + powerActs[act].name
+		}
+	}
+	p.fs.Watch(nil)
+	p.look("the end", p.fs.Aftermath(p.rnd))
+	if err = errors.Join(err, p.err); err != nil {
+		return p.cases, fmt.Errorf("%s: %w", name, err)
+	}
+	return p.cases, nil
+}
+
+func (p *power) open() (err error) {
+	p.store, err = New(p.fs, powerConfig)
+	return err
+}
+
+func (p *power) atStep(m *crashfs.Moment) {
+	if p.act == p.last {
+		p.look(m.Call+" "+m.Name, m.Aftermath(p.rnd))
+	}
+}
+
+// look looks at what is left after each way to be interrupted.
+func (p *power) look(at string, aftermath [crashfs.Ways]*crashfs.FS) {
+	for way, left := range aftermath {
+		p.cases++
+		err := p.check(left)
+		if err == nil && (way == crashfs.Killed || p.cases%16 == 0) { // what was written and not synced is there
+			err = p.goOn(left)
+		}
+		if err != nil && p.err == nil {
+			p.err = fmt.Errorf("power lost before %s (way %d): %w", at, way, err)
+		}
+	}
+}
+
+// check opens what is left and looks.
+func (p *power) check(left *crashfs.FS) error {
+	s, err := New(left, powerConfig)
+	if err != nil {
+		return err
+	}
+	return p.right(left, s)
+}
+
+// goOn opens what is left, puts all contents, whatever is there of them, and takes the power away again.
+func (p *power) goOn(left *crashfs.FS) error {
+	s, err := New(left, powerConfig)
+	if err != nil {
+		return err
+	}
+	b := s.Batch()
+	for _, content := range powerContents {
+		if _, err := b.Stage(ctx, bytes.NewReader(content)); err != nil {
+			return err
+		}
+	}
+	if err := b.Sync(); err != nil {
+		return err
+	}
+	b.Close()
+	left = left.Crash(crashfs.Nothing())
+	if s, err = New(left, powerConfig); err != nil {
+		return err
+	}
+	for _, content := range powerContents {
+		if err := readsAs(s, content); err != nil {
+			return fmt.Errorf("put again and acknowledged: %w", err)
+		}
+	}
+	return nil
+}
+
+// right tells what is wrong with a store: see TestPowerLoss.
+func (p *power) right(left *crashfs.FS, s *Store) error {
+	for _, content := range p.need {
+		if err := readsAs(s, content); err != nil {
+			return fmt.Errorf("acknowledged: %w", err)
+		}
+	}
+	return s.Walk(ctx, func(f Found) error {
+		if f.Stray() {
+			return fmt.Errorf("%s is left", f.Path)
+		}
+		content, err := left.Content(f.Path)
+		if err == nil && digest.Of(content) != f.Hash && !p.rotten {
+			err = fmt.Errorf("%s is torn: %d bytes", f.Path, len(content))
+		}
+		return err
+	})
+}
+
+// readsAs tells what is wrong with the object of a content.
+func readsAs(s *Store, content []byte) error {
+	r, err := s.Open(digest.Of(content), int64(len(content)))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	if err == nil && !bytes.Equal(got, content) {
+		err = errors.New("other bytes came back")
+	}
+	return err
+}
+
+// powerContents are the contents: an empty one, one that shares its folder, one of more than a buffer.
+var powerContents = [...][]byte{nil, sameFolder(nil), []byte(strings.Repeat("large ", 250))}
+
+const (
+	empty = iota
+	small
+	large
+)
+
+// sameFolder finds a content whose object lies in the folder of another's.
+func sameFolder(other []byte) []byte {
+	for i := 0; ; i++ {
+		content := []byte(fmt.Sprint("small ", i))
+		if digest.Of(content)[0] == digest.Of(other)[0] {
+			return content
+		}
+	}
+}
+
+// powerActs are the operations that sequences are made of.
+var powerActs = []struct {
+	name string
+	do   func(*power) error
+}{
+	{"put empty", func(p *power) error { return p.put(empty, false) }},
+	{"put small", func(p *power) error { return p.put(small, false) }},
+	{"put large", func(p *power) error { return p.put(large, false) }},
+	{"put known large", func(p *power) error { return p.put(large, true) }},
+	{"put broken", (*power).putBroken},
+	{"put batch", (*power).putBatch},
+	{"discard batch", (*power).discardBatch},
+	{"release small", func(p *power) error { return p.release(small) }},
+	{"release large", func(p *power) error { return p.release(large) }},
+	{"damage and put", (*power).mend},
+	{"open again", (*power).open},
+}
+
+func (p *power) put(which int, known bool) error {
+	content := powerContents[which]
+	var hint *digest.Hash
+	if h := digest.Of(content); known {
+		hint = &h
+	}
+	o, err := p.store.Stage(ctx, bytes.NewReader(content), hint)
+	if err != nil {
+		return err
+	}
+	p.need[o.Hash] = content // the index has it: acknowledged
+	p.store.Unpin(o.Hash)
+	return nil
+}
+
+// putBroken puts what breaks off.
+func (p *power) putBroken() error {
+	gone := errors.New("gone")
+	_, err := p.store.Stage(ctx, io.MultiReader(bytes.NewReader(powerContents[large]), iotest.ErrReader(gone)), nil)
+	if !errors.Is(err, gone) {
+		return fmt.Errorf("a broken stream gives %w", err)
+	}
+	return nil
+}
+
+func (p *power) putBatch() error {
+	b := p.store.Batch()
+	defer b.Close()
+	for _, content := range powerContents {
+		if _, err := b.Stage(ctx, bytes.NewReader(content)); err != nil {
+			return err
+		}
+	}
+	if err := b.Sync(); err != nil {
+		return err
+	}
+	for _, content := range powerContents {
+		p.need[digest.Of(content)] = content
+	}
+	return nil
+}
+
+func (p *power) discardBatch() error {
+	b := p.store.Batch()
+	for _, content := range powerContents {
+		if _, err := b.Stage(ctx, bytes.NewReader(content)); err != nil {
+			return err
+		}
+	}
+	return b.Discard(func(h digest.Hash) (bool, error) {
+		_, needed := p.need[h]
+		return needed, nil
+	})
+}
+
+func (p *power) release(which int) error {
+	h := digest.Of(powerContents[which])
+	delete(p.need, h)
+	gone, err := p.store.Remove(h, never)
+	if err == nil && !gone {
+		err = errors.New("a released object stays")
+	}
+	return err
+}
+
+// mend damages a file that is not needed and puts its content over it.
+func (p *power) mend() error {
+	h := digest.Of(powerContents[large])
+	delete(p.need, h)
+	_ = p.fs.Damage(Path(h), func(b []byte) []byte { return append(b[:700:700], "rot"...) }) // where there is one
+	p.rotten = true
+	err := p.put(large, true)
+	p.rotten = false
+	return err
+}

@@ -10,11 +10,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/tesseras/tesseras/host/internal/crashfs"
 	"github.com/tesseras/tesseras/host/vfs"
 )
 
-// disk is a real folder that knows what would survive a loss of power, syncs nothing really, and can
-// fail at any one of its operations.
+// disk is a folder in memory that knows what would survive a loss of power and can fail at any one of
+// its operations.
 type disk struct {
 	vfs.FS
 	t testing.TB
@@ -31,10 +32,7 @@ type disk struct {
 
 func newDisk(t testing.TB) *disk {
 	t.Helper()
-	dir, err := vfs.OpenDir(t.TempDir())
-	must(t, err)
-	t.Cleanup(func() { dir.Close() })
-	return &disk{FS: dir, t: t, dirtyFiles: map[string]bool{}, dirtyDirs: map[string]bool{}, free: 1 << 40}
+	return &disk{FS: crashfs.New(crashfs.Options{}), t: t, dirtyFiles: map[string]bool{}, dirtyDirs: map[string]bool{}, free: 1 << 40}
 }
 
 func (d *disk) step(op string) error {

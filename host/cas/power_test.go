@@ -2,6 +2,7 @@ package cas
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,12 +43,12 @@ func TestPowerLossOnFAT(t *testing.T) {
 
 // powerRound runs all sequences once.
 func powerRound(t *testing.T, seed uint64, longest int, disk crashfs.Options) (cases int) {
-	var g errgroup.Group
+	g, stop := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	counts := make([]int, len(powerActs))
 	for first := range powerActs {
 		g.Go(func() (err error) {
-			counts[first], err = powerFrom(seed, []int{first}, longest, disk)
+			counts[first], err = powerFrom(stop, seed, []int{first}, longest, disk)
 			return err
 		})
 	}
@@ -61,13 +62,13 @@ func powerRound(t *testing.T, seed uint64, longest int, disk crashfs.Options) (c
 }
 
 // powerFrom runs a sequence and all that go on from it.
-func powerFrom(seed uint64, sequence []int, longest int, disk crashfs.Options) (int, error) {
+func powerFrom(stop context.Context, seed uint64, sequence []int, longest int, disk crashfs.Options) (int, error) {
 	cases, err := powerSequence(seed, sequence, disk)
-	if err != nil || len(sequence) == longest {
+	if err != nil || len(sequence) == longest || stop.Err() != nil {
 		return cases, err
 	}
 	for next := range powerActs {
-		n, err := powerFrom(seed, append(sequence[:len(sequence):len(sequence)], next), longest, disk)
+		n, err := powerFrom(stop, seed, append(sequence[:len(sequence):len(sequence)], next), longest, disk)
 		cases += n
 		if err != nil {
 			return cases, err

@@ -11,6 +11,8 @@ import (
 // needed, and gives those that are gone.
 type Remover interface {
 	RemoveAll(hashes []digest.Hash, stillNeeded func(digest.Hash) (bool, error)) (gone []digest.Hash, err error)
+	// Contains tells whether there is a file for this hash.
+	Contains(digest.Hash) (bool, error)
 }
 
 // collectStep is how many objects are removed between two transactions.
@@ -78,12 +80,25 @@ func (c *Catalog) collect(store Remover, released []digest.Hash) (removed int, e
 		isGone[h] = true
 	}
 	return len(gone), ReclaimEach(c, released, func(tx *Tx, h digest.Hash) error {
-		if isGone[h] {
-			_, err := tx.DropObject(h)
-			return err
+		if !isGone[h] {
+			return tx.settleReleased(h)
 		}
-		return tx.settleReleased(h)
+		return tx.forget(store, h)
 	})
+}
+
+// forget drops an object whose file was removed. Meanwhile somebody may have put, needed and released
+// it again: that file is for the next Collect.
+func (tx *Tx) forget(store Remover, h digest.Hash) error {
+	back, err := store.Contains(h)
+	if err != nil {
+		return err
+	}
+	if back {
+		return tx.settleReleased(h)
+	}
+	_, err = tx.DropObject(h)
+	return err
 }
 
 // settleReleased takes the mark from a released object that is needed again.

@@ -67,6 +67,8 @@ func (d onDisk) RemoveAll(hashes []digest.Hash, needed func(digest.Hash) (bool, 
 	return gone, nil
 }
 
+func (d onDisk) Contains(h digest.Hash) (bool, error) { return d[h], nil }
+
 func addReference(rt *rapid.T, c *Catalog, files onDisk, model map[holding]byte) {
 	content := rapid.ByteRange(0, 5).Draw(rt, "content")
 	h := holding{tessera: rapid.ByteRange(0, 3).Draw(rt, "tessera"), fragment: rapid.Bool().Draw(rt, "fragment")}

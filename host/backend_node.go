@@ -218,9 +218,10 @@ func (n *Node) Peers(context.Context) ([]localapi.Peer, error) {
 		if k.Silent > 0 {
 			continue
 		}
+		_, institutional := n.institutions.Of(k.Contact.Key)
 		peers = append(peers, localapi.Peer{
 			Node: k.ID(), Addr: k.Contact.Addr.String(), Subnet: identity.Subnet(k.Contact.Addr.Addr()).String(),
-			LastSeen: localapi.Moment{Time: k.LastSeen},
+			LastSeen: localapi.Moment{Time: k.LastSeen}, Institutional: institutional,
 		})
 	}
 	slices.SortFunc(peers, func(a, b localapi.Peer) int { return cmp.Compare(a.Node.String(), b.Node.String()) })

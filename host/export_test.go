@@ -21,3 +21,6 @@ func (n *Node) Journal() *journal.Journal { return n.journal }
 
 // Closing ends when Close has begun.
 func (n *Node) Closing() <-chan struct{} { return n.background.Done() }
+
+// CheckOwnClaim looks at the node's own record now.
+func (n *Node) CheckOwnClaim(ctx context.Context) { n.checkOwnClaim(ctx) }

@@ -16,6 +16,7 @@ import (
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/institution"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/publish"
@@ -35,7 +36,10 @@ type network struct {
 	catalog *catalog.Catalog
 	book    *holders.Book
 	custody *custody.Service
-	now     func() time.Time
+
+	institutions *institution.Register
+	operator     func(sdk.NodeKey, sdk.OwnerKey) string
+	now          func() time.Time
 }
 
 var (
@@ -75,7 +79,10 @@ func (n *network) Candidates(ctx context.Context, t sdk.TesseraID) ([]scatter.Ca
 
 func (n *network) view(k dht.Known, t sdk.TesseraID, balance int64) *sdk.Candidate {
 	id := k.ID()
+	_, institutional := n.institutions.Of(k.Contact.Key)
 	return &sdk.Candidate{
+		Operator:        n.operator(k.Contact.Key, k.Owner),
+		Institutional:   institutional,
 		Id:              id[:],
 		Subnet:          scatter.SubnetBytes(k.Contact.Addr.Addr()),
 		Nearness:        uint32(sharedBits(id[:], t[:])),

@@ -22,6 +22,7 @@ import (
 	"github.com/tesseras/tesseras/host/dht"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/institution"
 	"github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/publish"
@@ -55,6 +56,9 @@ type Node struct {
 	announcer *announcer
 	opened    time.Time
 
+	resolver     institution.Resolver
+	institutions *institution.Register
+
 	background context.Context // of publishes a person asked for; ends with Close
 	stop       context.CancelFunc
 	tasks      sync.WaitGroup
@@ -67,12 +71,17 @@ type Node struct {
 
 // Open opens the data directory and the socket and joins the rooms. The node answers peers only once
 // Run is called.
-func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (*Node, error) {
+func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger, options ...Option) (*Node, error) {
 	s, err := openStore(ctx, cfg, dataDir, log)
 	if err != nil {
 		return nil, explain(err)
 	}
 	n := &Node{local: local{store: s, cfg: cfg, log: log}, opened: time.Now(), publishing: map[sdk.TesseraID]*publishJob{}}
+	n.resolver = net.DefaultResolver
+	for _, o := range options {
+		o(n)
+	}
+	n.institutions = institution.New(institution.Deps{Resolver: n.resolver, Log: log, Now: time.Now}, institution.Config{})
 	n.background, n.stop = context.WithCancel(context.Background())
 	if err := n.join(); err != nil {
 		return nil, explain(errors.Join(err, n.Close()))
@@ -109,6 +118,7 @@ func (n *Node) openNetwork() error {
 		Advertise:      advertise,
 		Software:       "tesseras " + Version,
 		FreeBytes:      n.spare,
+		Institution:    n.claim(),
 		Log:            n.log,
 	}, n.id, conn)
 	if err != nil {
@@ -137,7 +147,7 @@ func (n *Node) joinServices() {
 	minFree := uint64(n.cfg.Storage.MinFree)
 	n.decisions = &policy.Counters{}
 	n.engine = policy.New(policy.Deps{Log: n.log, Metrics: n.decisions}, policy.Config{NoDefaults: !n.cfg.Policy.Defaults})
-	n.book = holders.New(n.catalog, n.journal, n.id.Owner.Key(), holders.Config{Replicas: r.Replicas}, time.Now)
+	n.book = holders.New(n.catalog, n.journal, n.id.Owner.Key(), holders.Config{Replicas: r.Replicas, Operator: n.operator}, time.Now)
 	n.announcer = newAnnouncer(n.dht, n.log)
 	keeper := custody.New(custody.Deps{
 		Objects: n.objects, Catalog: n.catalog, Documents: n.documents, Journal: n.journal, Admitter: n.engine,
@@ -145,11 +155,11 @@ func (n *Node) joinServices() {
 		Stored: n.announcer.add, Log: n.log, Now: time.Now,
 	}, custody.Config{
 		MinFree: minFree, PeerLimit: uint64(r.PeerLimit), DeficitAllowance: uint64(r.DeficitAllowance),
-		Free: n.dir.Free, Institutional: func(sdk.OwnerKey) bool { return false },
+		Free: n.dir.Free, Institutional: n.institutions.Owner,
 	})
 	n.network = &network{
 		Client: peer.NewClient(n.net, n.id.Node.Key()), self: identity.Contact{Key: n.id.Node.Key(), Nonce: n.id.Node.Nonce()},
-		dht: n.dht, catalog: n.catalog, book: n.book, custody: keeper, now: time.Now,
+		dht: n.dht, catalog: n.catalog, book: n.book, custody: keeper, institutions: n.institutions, operator: n.operator, now: time.Now,
 	}
 	distributor := scatter.NewDistributor(n.network, n.engine, n.book, scatter.Config{
 		Concurrent: r.ConcurrentTransfers,
@@ -172,6 +182,7 @@ func (n *Node) joinServices() {
 		Owner: n.id.Owner.Key(), Log: n.log, Now: time.Now,
 	}, repair.Config{
 		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance),
+		Institutional: n.institutions.Owner,
 	})
 	n.cycle = cycle.New(cycle.Config{
 		Interval: r.RepairInterval.Std(), Jitter: r.RepairJitter.Std(), First: n.firstRound(),
@@ -201,6 +212,7 @@ func (n *Node) pong(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, _ wire
 func (n *Node) met(p quicnet.Peer) {
 	before, known := n.dht.Peer(p.Contact.Key)
 	n.dht.Observe(p)
+	n.heard(p)
 	news := !known || before.Silent > 0 || before.LastSeen.Before(n.opened) || before.Contact.Addr != p.Contact.Addr
 	switch {
 	case n.publisher.Awaits(p.Contact.Key),
@@ -302,6 +314,8 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { return n.dht.Run(gctx) })
 	g.Go(func() error { n.announcer.run(gctx); return nil })
 	g.Go(func() error { n.cycle.Run(gctx); return nil })
+	g.Go(func() error { n.institutions.Run(gctx); return nil })
+	g.Go(func() error { n.checkOwnClaim(gctx); return nil })
 	g.Go(func() error {
 		if err := n.dht.Bootstrap(gctx, n.cfg.Network.Bootstrap); err != nil && gctx.Err() == nil {
 			n.log.Warn("nobody could be reached yet", "err", err)

@@ -30,6 +30,8 @@ type village struct {
 	t     *testing.T
 	nodes []*member
 	seats int // addresses given out
+
+	options []host.Option // of every node that is added
 }
 
 // member is a node that runs.
@@ -93,7 +95,7 @@ func (v *village) log() *slog.Logger {
 // addAt starts a node on a data directory.
 func (v *village) addAt(dir string, tune ...func(*config.Config)) *member {
 	v.t.Helper()
-	n, err := host.Open(v.t.Context(), v.config(tune...), dir, v.log())
+	n, err := host.Open(v.t.Context(), v.config(tune...), dir, v.log(), v.options...)
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -35,6 +35,8 @@ type Journal interface {
 type Config struct {
 	Replicas int           // least number of distinct peers a tessera should be on
 	Period   time.Duration // how long a holder's word counts; 0 = ProofPeriod
+	// Operator tells who runs a node; nil = its owner, whose key signed the node's.
+	Operator func(sdk.NodeKey, sdk.OwnerKey) string
 }
 
 // Book records holders in catalog, ledger and journal.
@@ -49,6 +51,9 @@ type Book struct {
 // New returns a Book for the owner self.
 func New(c *catalog.Catalog, j Journal, self sdk.OwnerKey, config Config, now func() time.Time) *Book {
 	config.Period = cmp.Or(config.Period, ProofPeriod)
+	if config.Operator == nil {
+		config.Operator = func(_ sdk.NodeKey, owner sdk.OwnerKey) string { return owner.String() }
+	}
 	return &Book{catalog: c, journal: j, self: self, config: config, now: now}
 }
 
@@ -210,7 +215,7 @@ func (b *Book) Standing(rows []catalog.Holder) []health.Holder {
 	limit := b.now().Add(-b.config.Period)
 	out := make([]health.Holder, 0, len(rows))
 	for _, row := range rows {
-		h := health.Holder{Peer: row.Key.String(), Subnet: SubnetOf(row)}
+		h := health.Holder{Peer: row.Key.String(), Subnet: SubnetOf(row), Operator: b.config.Operator(row.Key, row.Owner)}
 		if row.SilentSince.IsZero() && row.Failed.IsZero() {
 			for _, f := range row.Fragments {
 				if f.Proven.After(limit) {

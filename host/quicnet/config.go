@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/wire"
 )
 
 // DefaultPowBits is the proof of work demanded of every peer.
@@ -40,6 +41,8 @@ type Config struct {
 	FreeBytes func() uint64  // what this node would still take; nil = not said
 	// Capabilities are shown to peers as they are.
 	Capabilities uint64
+	// Institution is what this node claims to be, which peers verify for themselves; nil = nothing.
+	Institution *wire.Institution
 
 	// StatelessResetKey, kept across restarts, lets peers notice at once that an old connection died
 	// with the process. TokenKey keeps address tokens valid across restarts. nil = random.

@@ -20,6 +20,8 @@ type Peer struct {
 	Seen         netip.AddrPort // where we see it
 	SeenUs       netip.AddrPort // where it says it sees us
 	Dialed       bool           // this node dialled it
+
+	Institution *wire.Institution // what it claims to be, unverified; nil = nothing
 }
 
 // ID is the peer's position in the network.
@@ -50,6 +52,7 @@ func peerFrom(h *wire.Hello, who identity.Contact, seen netip.AddrPort) (Peer, e
 	return Peer{
 		Contact: who, Owner: owner, Version: version, Software: (&wire.Refusal{Text: h.GetSoftware()}).Message().GetText(),
 		Capabilities: h.GetCapabilities(), FreeBytes: h.GetFreeBytes(), Seen: seen, SeenUs: seenUs,
+		Institution: h.GetInstitution(),
 	}, nil
 }
 

@@ -253,6 +253,7 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 		SurvivesOperators: uint32(p.report.Survives.Operators),
 		Missing:           uint32(countMissing(p.report.Missing)),
 		Own:               p.row.Owner == s.Owner,
+		Institutional:     s.config.Institutional != nil && s.config.Institutional(p.row.Owner),
 		CostBytes:         uint64(p.row.ShardSize) * uint64(p.row.Data+countMissing(p.report.Missing)),
 		PeersShort:        uint32(max(s.config.Replicas-p.report.Peers, 0)),
 		Recoverable:       p.report.Status != health.Unrecoverable || p.row.Own,

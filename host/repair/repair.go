@@ -89,6 +89,8 @@ type Config struct {
 	Replicas         int           // least number of distinct peers of a tessera
 	MinFree          uint64        // bytes that stay free on the disk
 	DeficitAllowance uint64        // by which an owner may owe us
+	// Institutional tells whether this node has verified an owner as an institution; nil = never.
+	Institutional func(sdk.OwnerKey) bool
 }
 
 // Service repairs.

@@ -122,7 +122,7 @@ func (d *Distributor) send(ctx context.Context, to identity.Contact, index int, 
 // holding is what the policy sees of a holder; view is nil for one that is no candidate now.
 func holding(h catalog.Holder, view *sdk.Candidate) *sdk.Holding {
 	id := identity.NodeIDOf(h.Key, h.Nonce)
-	out := &sdk.Holding{Id: id[:]}
+	out := &sdk.Holding{Id: id[:], Operator: h.Owner.String()}
 	if c, ok := holders.Contact(h); ok {
 		out.Subnet = SubnetBytes(c.Addr.Addr())
 	}

@@ -19,6 +19,8 @@ const (
 	MaxFragments    = 255      // fragments of one tessera; their indices are 0 to 254
 	MaxErrorText    = 512      // bytes
 	MaxSoftwareText = 128      // bytes
+	MaxDomain       = 253      // bytes
+	MaxOperator     = 128      // bytes
 	maxVersions     = 16
 	maxHoldings     = 1<<20 - 1<<10
 )

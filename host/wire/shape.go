@@ -83,11 +83,13 @@ var (
 		number(7, "free bytes"),
 		number(8, "capabilities"),
 		{number: 9, name: "instance", wants: wantsFixed64},
+		message(10, "institution", &institutionShape, 1),
 	}
-	helloAckShape = shape{message(1, "hello", &helloShape, 1).required(), number(2, "version").required()}
-	pongShape     = shape{number(1, "free bytes"), number(2, "capabilities")}
-	nodesShape    = shape{message(1, "nodes", &contactShape, MaxNodes)}
-	pointerShape  = shape{
+	institutionShape = shape{blob(1, "domain", MaxDomain), blob(2, "operator", MaxOperator), number(3, "pledge")}
+	helloAckShape    = shape{message(1, "hello", &helloShape, 1).required(), number(2, "version").required()}
+	pongShape        = shape{number(1, "free bytes"), number(2, "capabilities")}
+	nodesShape       = shape{message(1, "nodes", &contactShape, MaxNodes)}
+	pointerShape     = shape{
 		id(1, "tessera"),
 		message(2, "holder", &contactShape, 1).required(),
 		number(3, "time").required(),

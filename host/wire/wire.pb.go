@@ -363,6 +363,7 @@ type Hello struct {
 	FreeBytes     uint64                 `protobuf:"varint,7,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"` // that the sender would still take
 	Capabilities  uint64                 `protobuf:"varint,8,opt,name=capabilities,proto3" json:"capabilities,omitempty"`            // bit set, see WIRE.md
 	Instance      uint64                 `protobuf:"fixed64,9,opt,name=instance,proto3" json:"instance,omitempty"`                   // random, drawn when the sender's process started
+	Institution   *Institution           `protobuf:"bytes,10,opt,name=institution,proto3" json:"institution,omitempty"`              // what the sender claims to be; absent = a person's node
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -460,6 +461,74 @@ func (x *Hello) GetInstance() uint64 {
 	return 0
 }
 
+func (x *Hello) GetInstitution() *Institution {
+	if x != nil {
+		return x.Institution
+	}
+	return nil
+}
+
+// Institution is a claim: worth nothing until the receiver has asked the domain, see WIRE.md.
+type Institution struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Domain        string                 `protobuf:"bytes,1,opt,name=domain,proto3" json:"domain,omitempty"`                               // at most 253 bytes
+	Operator      string                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`                           // who runs the node; at most 128 bytes; "" = the domain
+	PledgeBytes   uint64                 `protobuf:"varint,3,opt,name=pledge_bytes,json=pledgeBytes,proto3" json:"pledge_bytes,omitempty"` // promised to the network
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Institution) Reset() {
+	*x = Institution{}
+	mi := &file_wire_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Institution) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Institution) ProtoMessage() {}
+
+func (x *Institution) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Institution.ProtoReflect.Descriptor instead.
+func (*Institution) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Institution) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *Institution) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *Institution) GetPledgeBytes() uint64 {
+	if x != nil {
+		return x.PledgeBytes
+	}
+	return 0
+}
+
 // HelloAck answers Hello with the same about the other side.
 type HelloAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -471,7 +540,7 @@ type HelloAck struct {
 
 func (x *HelloAck) Reset() {
 	*x = HelloAck{}
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +552,7 @@ func (x *HelloAck) String() string {
 func (*HelloAck) ProtoMessage() {}
 
 func (x *HelloAck) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +565,7 @@ func (x *HelloAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloAck.ProtoReflect.Descriptor instead.
 func (*HelloAck) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{4}
+	return file_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *HelloAck) GetHello() *Hello {
@@ -522,7 +591,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +603,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +616,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{5}
+	return file_wire_proto_rawDescGZIP(), []int{6}
 }
 
 // Pong answers Ping.
@@ -561,7 +630,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +642,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +655,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{6}
+	return file_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Pong) GetFreeBytes() uint64 {
@@ -613,7 +682,7 @@ type FindNode struct {
 
 func (x *FindNode) Reset() {
 	*x = FindNode{}
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +694,7 @@ func (x *FindNode) String() string {
 func (*FindNode) ProtoMessage() {}
 
 func (x *FindNode) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +707,7 @@ func (x *FindNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindNode.ProtoReflect.Descriptor instead.
 func (*FindNode) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{7}
+	return file_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FindNode) GetTarget() []byte {
@@ -658,7 +727,7 @@ type Nodes struct {
 
 func (x *Nodes) Reset() {
 	*x = Nodes{}
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +739,7 @@ func (x *Nodes) String() string {
 func (*Nodes) ProtoMessage() {}
 
 func (x *Nodes) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +752,7 @@ func (x *Nodes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nodes.ProtoReflect.Descriptor instead.
 func (*Nodes) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{8}
+	return file_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Nodes) GetNodes() []*Contact {
@@ -707,7 +776,7 @@ type SignedPointer struct {
 
 func (x *SignedPointer) Reset() {
 	*x = SignedPointer{}
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -719,7 +788,7 @@ func (x *SignedPointer) String() string {
 func (*SignedPointer) ProtoMessage() {}
 
 func (x *SignedPointer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,7 +801,7 @@ func (x *SignedPointer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedPointer.ProtoReflect.Descriptor instead.
 func (*SignedPointer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{9}
+	return file_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SignedPointer) GetTessera() []byte {
@@ -780,7 +849,7 @@ type StorePointers struct {
 
 func (x *StorePointers) Reset() {
 	*x = StorePointers{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +861,7 @@ func (x *StorePointers) String() string {
 func (*StorePointers) ProtoMessage() {}
 
 func (x *StorePointers) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +874,7 @@ func (x *StorePointers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StorePointers.ProtoReflect.Descriptor instead.
 func (*StorePointers) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StorePointers) GetPointers() []*SignedPointer {
@@ -826,7 +895,7 @@ type StoreAck struct {
 
 func (x *StoreAck) Reset() {
 	*x = StoreAck{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +907,7 @@ func (x *StoreAck) String() string {
 func (*StoreAck) ProtoMessage() {}
 
 func (x *StoreAck) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +920,7 @@ func (x *StoreAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreAck.ProtoReflect.Descriptor instead.
 func (*StoreAck) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StoreAck) GetStored() uint32 {
@@ -878,7 +947,7 @@ type FindPointers struct {
 
 func (x *FindPointers) Reset() {
 	*x = FindPointers{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +959,7 @@ func (x *FindPointers) String() string {
 func (*FindPointers) ProtoMessage() {}
 
 func (x *FindPointers) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +972,7 @@ func (x *FindPointers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindPointers.ProtoReflect.Descriptor instead.
 func (*FindPointers) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FindPointers) GetTessera() []byte {
@@ -924,7 +993,7 @@ type Pointers struct {
 
 func (x *Pointers) Reset() {
 	*x = Pointers{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1005,7 @@ func (x *Pointers) String() string {
 func (*Pointers) ProtoMessage() {}
 
 func (x *Pointers) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1018,7 @@ func (x *Pointers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pointers.ProtoReflect.Descriptor instead.
 func (*Pointers) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Pointers) GetPointers() []*SignedPointer {
@@ -979,7 +1048,7 @@ type Replicate struct {
 
 func (x *Replicate) Reset() {
 	*x = Replicate{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1060,7 @@ func (x *Replicate) String() string {
 func (*Replicate) ProtoMessage() {}
 
 func (x *Replicate) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1073,7 @@ func (x *Replicate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replicate.ProtoReflect.Descriptor instead.
 func (*Replicate) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Replicate) GetPlan() []byte {
@@ -1054,7 +1123,7 @@ type ReplicateAck struct {
 
 func (x *ReplicateAck) Reset() {
 	*x = ReplicateAck{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1135,7 @@ func (x *ReplicateAck) String() string {
 func (*ReplicateAck) ProtoMessage() {}
 
 func (x *ReplicateAck) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1148,7 @@ func (x *ReplicateAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicateAck.ProtoReflect.Descriptor instead.
 func (*ReplicateAck) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReplicateAck) GetTessera() []byte {
@@ -1163,7 +1232,7 @@ type AttestRequest struct {
 
 func (x *AttestRequest) Reset() {
 	*x = AttestRequest{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1244,7 @@ func (x *AttestRequest) String() string {
 func (*AttestRequest) ProtoMessage() {}
 
 func (x *AttestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1257,7 @@ func (x *AttestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestRequest.ProtoReflect.Descriptor instead.
 func (*AttestRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AttestRequest) GetNonce() []byte {
@@ -1225,7 +1294,7 @@ type AttestResponse struct {
 
 func (x *AttestResponse) Reset() {
 	*x = AttestResponse{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1306,7 @@ func (x *AttestResponse) String() string {
 func (*AttestResponse) ProtoMessage() {}
 
 func (x *AttestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1319,7 @@ func (x *AttestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestResponse.ProtoReflect.Descriptor instead.
 func (*AttestResponse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AttestResponse) GetHolder() []byte {
@@ -1312,7 +1381,7 @@ type FetchPlan struct {
 
 func (x *FetchPlan) Reset() {
 	*x = FetchPlan{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1393,7 @@ func (x *FetchPlan) String() string {
 func (*FetchPlan) ProtoMessage() {}
 
 func (x *FetchPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1406,7 @@ func (x *FetchPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPlan.ProtoReflect.Descriptor instead.
 func (*FetchPlan) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FetchPlan) GetTessera() []byte {
@@ -1358,7 +1427,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1439,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1452,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PlanResponse) GetPlan() []byte {
@@ -1412,7 +1481,7 @@ type FetchFragment struct {
 
 func (x *FetchFragment) Reset() {
 	*x = FetchFragment{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1493,7 @@ func (x *FetchFragment) String() string {
 func (*FetchFragment) ProtoMessage() {}
 
 func (x *FetchFragment) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1506,7 @@ func (x *FetchFragment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchFragment.ProtoReflect.Descriptor instead.
 func (*FetchFragment) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FetchFragment) GetTessera() []byte {
@@ -1471,7 +1540,7 @@ type FragmentHeader struct {
 
 func (x *FragmentHeader) Reset() {
 	*x = FragmentHeader{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1552,7 @@ func (x *FragmentHeader) String() string {
 func (*FragmentHeader) ProtoMessage() {}
 
 func (x *FragmentHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1565,7 @@ func (x *FragmentHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FragmentHeader.ProtoReflect.Descriptor instead.
 func (*FragmentHeader) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FragmentHeader) GetSize() uint64 {
@@ -1516,7 +1585,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1597,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1610,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Forget) GetTombstone() []byte {
@@ -1561,7 +1630,7 @@ type ForgetAck struct {
 
 func (x *ForgetAck) Reset() {
 	*x = ForgetAck{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1642,7 @@ func (x *ForgetAck) String() string {
 func (*ForgetAck) ProtoMessage() {}
 
 func (x *ForgetAck) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1655,7 @@ func (x *ForgetAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetAck.ProtoReflect.Descriptor instead.
 func (*ForgetAck) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ForgetAck) GetRemoved() uint32 {
@@ -1612,7 +1681,7 @@ const file_wire_proto_rawDesc = "" +
 	"\aContact\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x12-\n" +
-	"\x04addr\x18\x03 \x01(\v2\x19.tesseras.wire.v1.AddressR\x04addr\"\xb6\x02\n" +
+	"\x04addr\x18\x03 \x01(\v2\x19.tesseras.wire.v1.AddressR\x04addr\"\xf7\x02\n" +
 	"\x05Hello\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x1e\n" +
 	"\n" +
@@ -1625,7 +1694,13 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"free_bytes\x18\a \x01(\x04R\tfreeBytes\x12\"\n" +
 	"\fcapabilities\x18\b \x01(\x04R\fcapabilities\x12\x1a\n" +
-	"\binstance\x18\t \x01(\x06R\binstance\"S\n" +
+	"\binstance\x18\t \x01(\x06R\binstance\x12?\n" +
+	"\vinstitution\x18\n" +
+	" \x01(\v2\x1d.tesseras.wire.v1.InstitutionR\vinstitution\"d\n" +
+	"\vInstitution\x12\x16\n" +
+	"\x06domain\x18\x01 \x01(\tR\x06domain\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\tR\boperator\x12!\n" +
+	"\fpledge_bytes\x18\x03 \x01(\x04R\vpledgeBytes\"S\n" +
 	"\bHelloAck\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.tesseras.wire.v1.HelloR\x05hello\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\"\x06\n" +
@@ -1739,7 +1814,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_wire_proto_goTypes = []any{
 	(Code)(0),              // 0: tesseras.wire.v1.Code
 	(Purpose)(0),           // 1: tesseras.wire.v1.Purpose
@@ -1747,44 +1822,46 @@ var file_wire_proto_goTypes = []any{
 	(*Address)(nil),        // 3: tesseras.wire.v1.Address
 	(*Contact)(nil),        // 4: tesseras.wire.v1.Contact
 	(*Hello)(nil),          // 5: tesseras.wire.v1.Hello
-	(*HelloAck)(nil),       // 6: tesseras.wire.v1.HelloAck
-	(*Ping)(nil),           // 7: tesseras.wire.v1.Ping
-	(*Pong)(nil),           // 8: tesseras.wire.v1.Pong
-	(*FindNode)(nil),       // 9: tesseras.wire.v1.FindNode
-	(*Nodes)(nil),          // 10: tesseras.wire.v1.Nodes
-	(*SignedPointer)(nil),  // 11: tesseras.wire.v1.SignedPointer
-	(*StorePointers)(nil),  // 12: tesseras.wire.v1.StorePointers
-	(*StoreAck)(nil),       // 13: tesseras.wire.v1.StoreAck
-	(*FindPointers)(nil),   // 14: tesseras.wire.v1.FindPointers
-	(*Pointers)(nil),       // 15: tesseras.wire.v1.Pointers
-	(*Replicate)(nil),      // 16: tesseras.wire.v1.Replicate
-	(*ReplicateAck)(nil),   // 17: tesseras.wire.v1.ReplicateAck
-	(*AttestRequest)(nil),  // 18: tesseras.wire.v1.AttestRequest
-	(*AttestResponse)(nil), // 19: tesseras.wire.v1.AttestResponse
-	(*FetchPlan)(nil),      // 20: tesseras.wire.v1.FetchPlan
-	(*PlanResponse)(nil),   // 21: tesseras.wire.v1.PlanResponse
-	(*FetchFragment)(nil),  // 22: tesseras.wire.v1.FetchFragment
-	(*FragmentHeader)(nil), // 23: tesseras.wire.v1.FragmentHeader
-	(*Forget)(nil),         // 24: tesseras.wire.v1.Forget
-	(*ForgetAck)(nil),      // 25: tesseras.wire.v1.ForgetAck
+	(*Institution)(nil),    // 6: tesseras.wire.v1.Institution
+	(*HelloAck)(nil),       // 7: tesseras.wire.v1.HelloAck
+	(*Ping)(nil),           // 8: tesseras.wire.v1.Ping
+	(*Pong)(nil),           // 9: tesseras.wire.v1.Pong
+	(*FindNode)(nil),       // 10: tesseras.wire.v1.FindNode
+	(*Nodes)(nil),          // 11: tesseras.wire.v1.Nodes
+	(*SignedPointer)(nil),  // 12: tesseras.wire.v1.SignedPointer
+	(*StorePointers)(nil),  // 13: tesseras.wire.v1.StorePointers
+	(*StoreAck)(nil),       // 14: tesseras.wire.v1.StoreAck
+	(*FindPointers)(nil),   // 15: tesseras.wire.v1.FindPointers
+	(*Pointers)(nil),       // 16: tesseras.wire.v1.Pointers
+	(*Replicate)(nil),      // 17: tesseras.wire.v1.Replicate
+	(*ReplicateAck)(nil),   // 18: tesseras.wire.v1.ReplicateAck
+	(*AttestRequest)(nil),  // 19: tesseras.wire.v1.AttestRequest
+	(*AttestResponse)(nil), // 20: tesseras.wire.v1.AttestResponse
+	(*FetchPlan)(nil),      // 21: tesseras.wire.v1.FetchPlan
+	(*PlanResponse)(nil),   // 22: tesseras.wire.v1.PlanResponse
+	(*FetchFragment)(nil),  // 23: tesseras.wire.v1.FetchFragment
+	(*FragmentHeader)(nil), // 24: tesseras.wire.v1.FragmentHeader
+	(*Forget)(nil),         // 25: tesseras.wire.v1.Forget
+	(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: tesseras.wire.v1.Error.code:type_name -> tesseras.wire.v1.Code
 	3,  // 1: tesseras.wire.v1.Contact.addr:type_name -> tesseras.wire.v1.Address
 	3,  // 2: tesseras.wire.v1.Hello.listen:type_name -> tesseras.wire.v1.Address
 	3,  // 3: tesseras.wire.v1.Hello.seen:type_name -> tesseras.wire.v1.Address
-	5,  // 4: tesseras.wire.v1.HelloAck.hello:type_name -> tesseras.wire.v1.Hello
-	4,  // 5: tesseras.wire.v1.Nodes.nodes:type_name -> tesseras.wire.v1.Contact
-	4,  // 6: tesseras.wire.v1.SignedPointer.holder:type_name -> tesseras.wire.v1.Contact
-	11, // 7: tesseras.wire.v1.StorePointers.pointers:type_name -> tesseras.wire.v1.SignedPointer
-	11, // 8: tesseras.wire.v1.Pointers.pointers:type_name -> tesseras.wire.v1.SignedPointer
-	4,  // 9: tesseras.wire.v1.Pointers.closer:type_name -> tesseras.wire.v1.Contact
-	1,  // 10: tesseras.wire.v1.Replicate.purpose:type_name -> tesseras.wire.v1.Purpose
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6,  // 4: tesseras.wire.v1.Hello.institution:type_name -> tesseras.wire.v1.Institution
+	5,  // 5: tesseras.wire.v1.HelloAck.hello:type_name -> tesseras.wire.v1.Hello
+	4,  // 6: tesseras.wire.v1.Nodes.nodes:type_name -> tesseras.wire.v1.Contact
+	4,  // 7: tesseras.wire.v1.SignedPointer.holder:type_name -> tesseras.wire.v1.Contact
+	12, // 8: tesseras.wire.v1.StorePointers.pointers:type_name -> tesseras.wire.v1.SignedPointer
+	12, // 9: tesseras.wire.v1.Pointers.pointers:type_name -> tesseras.wire.v1.SignedPointer
+	4,  // 10: tesseras.wire.v1.Pointers.closer:type_name -> tesseras.wire.v1.Contact
+	1,  // 11: tesseras.wire.v1.Replicate.purpose:type_name -> tesseras.wire.v1.Purpose
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1798,7 +1875,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -149,4 +149,3 @@ func TestTheOperatorIsToldWhatTheDomainSays(t *testing.T) {
 		t.Errorf("the log says:\n%s", log.String())
 	}
 }
-

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -169,4 +170,62 @@ func (m *member) loses(id sdk.TesseraID) (lost int) {
 		m.v.t.Fatal(err)
 	}
 	return len(refs)
+}
+
+// audit compares a node's books with its peers'.
+func (m *member) audit() localapi.Audit {
+	m.v.t.Helper()
+	a, err := m.AuditLedger(m.v.t.Context())
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+	return a
+}
+
+// verdicts counts what an audit found out about peers.
+func verdicts(a localapi.Audit) map[string]int {
+	found := map[string]int{}
+	for _, p := range a.Peers {
+		found[p.Verdict]++
+	}
+	return found
+}
+
+func TestAnAuditFindsWhereTheBooksDiffer(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	for _, m := range v.nodes {
+		if a := m.audit(); !a.Agree || a.Receipts.Bad != 0 {
+			t.Errorf("after a publish: %+v", a)
+		}
+	}
+	if a := owner.audit(); verdicts(a)[localapi.AuditAgrees] != 8 || a.Receipts.Taken != 24 {
+		t.Errorf("the owner's books: %+v", a)
+	}
+
+	liar := v.holdersOf(made.ID)[0]
+	liar.loses(made.ID)
+	if a := owner.audit(); a.Agree || verdicts(a)[localapi.AuditLess] != 1 || verdicts(a)[localapi.AuditAgrees] != 7 {
+		t.Errorf("one holder keeps less than its receipts say: %+v", a)
+	}
+	if a := liar.audit(); a.Agree || verdicts(a)[localapi.AuditLess] != 1 {
+		t.Errorf("the holder that keeps less: %+v", a)
+	}
+	owner.repair(made.ID)
+	dead := v.holdersOf(made.ID)[1]
+	dead.stop()
+	if a := owner.audit(); !a.Agree || a.Unreached != 1 || len(a.Wrong) != 0 {
+		t.Errorf("after the repair, with one holder dead: %+v", a)
+	}
+
+	err := owner.Update(func(tx *catalog.Tx) error { _, err := tx.AddLedger(liar.owner(), 0, 1); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := owner.audit()
+	if a.Agree || len(a.Wrong) != 1 || a.Wrong[0].Owner != liar.owner() || a.Wrong[0].ThereWritten != a.Wrong[0].ThereFacts+1 {
+		t.Errorf("a row that does not follow from the facts: %+v", a)
+	}
 }

@@ -196,6 +196,7 @@ func (n *Node) joinServices() {
 	)
 	serveCustody(n.net, keeper)
 	serveAttest(n.net, attest.New(n.catalog, n.id.Node, time.Now))
+	serveAccounts(n.net, n.catalog, n.id.Owner.Key())
 	n.dht.Register(n.net)
 	n.net.Handle(wire.KindPing, n.pong)
 	n.net.OnPeer(n.met)

@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/tesseras/tesseras/host/attest"
+	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/custody"
+	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
@@ -56,5 +58,20 @@ func serveAttest(net *quicnet.Net, a *attest.Service) {
 			return err
 		}
 		return s.Send(answer)
+	})
+}
+
+// serveAccounts lets a peer compare its books with ours.
+func serveAccounts(net *quicnet.Net, c *catalog.Catalog, self sdk.OwnerKey) {
+	net.Handle(wire.KindAccountRequest, func(_ context.Context, from quicnet.Peer, s *quicnet.Stream, _ wire.Message) error {
+		var a ledger.Account
+		err := c.View(func(tx *catalog.Tx) (err error) {
+			a, err = ledger.AccountOf(tx, self, from.Contact.Key, from.Owner)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return s.Send(&wire.Account{Kept: uint64(a.Kept), Given: uint64(a.Given)})
 	})
 }

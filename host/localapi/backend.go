@@ -49,6 +49,8 @@ type Network interface {
 type Maintenance interface {
 	Status(ctx context.Context, id sdk.TesseraID) (Status, error)
 	Ledger(ctx context.Context) ([]Account, error)
+	// AuditLedger recomputes the books, and compares them with those of every peer that can be asked.
+	AuditLedger(ctx context.Context) (Audit, error)
 	RepairPlan(ctx context.Context) ([]RepairStep, error)
 	// RepairRun looks after one tessera, or after all for the zero id. What could not be repaired is
 	// counted and named in the report; an error means that it could not go on.

@@ -142,6 +142,12 @@ func (c *Client) Ledger(ctx context.Context) ([]Account, error) {
 	return answer(ctx, err, func(d *decoder) []Account { return mapped(r.Accounts, d.account) })
 }
 
+// AuditLedger compares the node's books with the facts and with its peers' books.
+func (c *Client) AuditLedger(ctx context.Context) (Audit, error) {
+	r, err := c.rpc.AuditLedger(ctx, &AuditLedgerRequest{})
+	return answer(ctx, err, func(d *decoder) Audit { return d.audit(r) })
+}
+
 // RepairPlan lists what a repair would do.
 func (c *Client) RepairPlan(ctx context.Context) ([]RepairStep, error) {
 	r, err := c.rpc.RepairPlan(ctx, &RepairPlanRequest{})

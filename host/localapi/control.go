@@ -109,6 +109,12 @@ func (c *control) Ledger(ctx context.Context, _ *LedgerRequest) (*LedgerResponse
 	return &LedgerResponse{Accounts: mapped(accounts, Account.message)}, onWire(ctx, err)
 }
 
+// AuditLedger implements LocalHandler.
+func (c *control) AuditLedger(ctx context.Context, _ *AuditLedgerRequest) (*AuditLedgerResponse, error) {
+	audit, err := c.backend.AuditLedger(ctx)
+	return audit.message(), onWire(ctx, err)
+}
+
 // RepairPlan implements LocalHandler.
 func (c *control) RepairPlan(ctx context.Context, _ *RepairPlanRequest) (*RepairPlanResponse, error) {
 	steps, err := c.backend.RepairPlan(ctx)

@@ -27,6 +27,7 @@ func TestEveryRequestCarriesEveryField(t *testing.T) {
 			"identity": func() (any, any, error) { v, err := c.Identity(ctx); return v, anIdentity, err },
 			"peers":    func() (any, any, error) { v, err := c.Peers(ctx); return v, []Peer{aPeer}, err },
 			"ledger":   func() (any, any, error) { v, err := c.Ledger(ctx); return v, []Account{anAccount}, err },
+			"audit":    func() (any, any, error) { v, err := c.AuditLedger(ctx); return v, anAudit, err },
 			"plan":     func() (any, any, error) { v, err := c.RepairPlan(ctx); return v, []RepairStep{aStep}, err },
 			"run":      func() (any, any, error) { v, err := c.RepairRun(ctx, "", ignore); return v, aReport, err },
 		} {

@@ -99,6 +99,23 @@ func (d *decoder) account(m *LedgerResponse_Account) Account {
 	return Account{d.owner(m.Owner), m.BytesStoredForThem, m.BytesTheyStoreForUs, m.Balance}
 }
 
+func (d *decoder) audit(m *AuditLedgerResponse) Audit {
+	r := m.GetReceipts()
+	return Audit{
+		Agree: m.Agree, Unreached: toInt(m.Unreached),
+		Receipts: ReceiptCount{Given: r.GetGiven(), Taken: r.GetTaken(), Bad: r.GetBad()},
+		Wrong: mapped(m.Wrong, func(w *AuditLedgerResponse_Row) WrongRow {
+			return WrongRow{d.owner(w.Owner), w.HereWritten, w.HereFacts, w.ThereWritten, w.ThereFacts}
+		}),
+		Peers: mapped(m.Peers, func(p *AuditLedgerResponse_Peer) AuditedPeer {
+			return AuditedPeer{
+				Node: d.node(p.Node), Owner: d.owner(p.Owner), Verdict: p.Verdict, WhyUnreached: p.Why,
+				WeKeep: p.WeKeep, TheySayWe: p.TheySayWeKeep, TheyKeep: p.TheyKeep, WeSayTheyDo: p.WeSayTheyKeep,
+			}
+		}),
+	}
+}
+
 func (d *decoder) status(m *StatusResponse) Status {
 	s := d.summary(m.Summary)
 	return Status{

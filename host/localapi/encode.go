@@ -88,6 +88,25 @@ func (a Account) message() *LedgerResponse_Account {
 	}
 }
 
+func (a Audit) message() *AuditLedgerResponse {
+	return &AuditLedgerResponse{
+		Agree: a.Agree, Unreached: toInt32(a.Unreached),
+		Receipts: &AuditLedgerResponse_Receipts{Given: a.Receipts.Given, Taken: a.Receipts.Taken, Bad: a.Receipts.Bad},
+		Wrong: mapped(a.Wrong, func(w WrongRow) *AuditLedgerResponse_Row {
+			return &AuditLedgerResponse_Row{
+				Owner: w.Owner.String(), HereWritten: w.HereWritten, HereFacts: w.HereFacts,
+				ThereWritten: w.ThereWritten, ThereFacts: w.ThereFacts,
+			}
+		}),
+		Peers: mapped(a.Peers, func(p AuditedPeer) *AuditLedgerResponse_Peer {
+			return &AuditLedgerResponse_Peer{
+				Node: p.Node.String(), Owner: p.Owner.String(), Verdict: p.Verdict, Why: p.WhyUnreached,
+				WeKeep: p.WeKeep, TheySayWeKeep: p.TheySayWe, TheyKeep: p.TheyKeep, WeSayTheyKeep: p.WeSayTheyDo,
+			}
+		}),
+	}
+}
+
 func (s Status) message() *StatusResponse {
 	return &StatusResponse{
 		Summary: Summary{s.ID, s.Title, s.SizeBytes, s.Created, s.Health}.message(),

@@ -76,6 +76,8 @@ func (f *fake) Status(_ context.Context, id sdk.TesseraID) (Status, error) {
 
 func (f *fake) Ledger(context.Context) ([]Account, error) { return []Account{anAccount}, f.fail }
 
+func (f *fake) AuditLedger(context.Context) (Audit, error) { return anAudit, f.fail }
+
 func (f *fake) RepairPlan(context.Context) ([]RepairStep, error) { return []RepairStep{aStep}, f.fail }
 
 func (f *fake) RepairRun(_ context.Context, id sdk.TesseraID, _ ProgressFunc) (RepairReport, error) {
@@ -104,7 +106,14 @@ var (
 	aPublished = Published{anID, "medium", 24, 23, 12, 4, true}
 	aPeer      = Peer{aNodeID, "192.0.2.1:1", "192.0.2.0/24", aMoment, true}
 	anAccount  = Account{anOwner, 1, 2, 1}
-	aStatus    = Status{
+	anAudit    = Audit{
+		true,
+		[]WrongRow{{anOwner, 1, 2, 3, 4}},
+		[]AuditedPeer{{aNodeID, anOwner, AuditUnreached, 1, 2, 3, 4, "no route"}},
+		ReceiptCount{1, 2, 3},
+		4,
+	}
+	aStatus = Status{
 		anID, "title", "medium", "needs_replication", 1, 2, aMoment,
 		FragmentCount{16, 24, 23, 22},
 		[]Holder{{aNodeID, "192.0.2.1:1", []int{1, 2}, aMoment, true}},

@@ -53,6 +53,8 @@ const (
 	LocalPeersProcedure = "/tesseras.local.v1.Local/Peers"
 	// LocalLedgerProcedure is the fully-qualified name of the Local's Ledger RPC.
 	LocalLedgerProcedure = "/tesseras.local.v1.Local/Ledger"
+	// LocalAuditLedgerProcedure is the fully-qualified name of the Local's AuditLedger RPC.
+	LocalAuditLedgerProcedure = "/tesseras.local.v1.Local/AuditLedger"
 	// LocalStatusProcedure is the fully-qualified name of the Local's Status RPC.
 	LocalStatusProcedure = "/tesseras.local.v1.Local/Status"
 	// LocalRepairPlanProcedure is the fully-qualified name of the Local's RepairPlan RPC.
@@ -76,6 +78,7 @@ type LocalClient interface {
 	Publish(context.Context, *PublishRequest) (*connect.ServerStreamForClient[Event], error)
 	Peers(context.Context, *PeersRequest) (*PeersResponse, error)
 	Ledger(context.Context, *LedgerRequest) (*LedgerResponse, error)
+	AuditLedger(context.Context, *AuditLedgerRequest) (*AuditLedgerResponse, error)
 	// How things stand, and what is done about it.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	RepairPlan(context.Context, *RepairPlanRequest) (*RepairPlanResponse, error)
@@ -138,6 +141,12 @@ func NewLocalClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(localMethods.ByName("Ledger")),
 			connect.WithClientOptions(opts...),
 		),
+		auditLedger: connect.NewClient[AuditLedgerRequest, AuditLedgerResponse](
+			httpClient,
+			baseURL+LocalAuditLedgerProcedure,
+			connect.WithSchema(localMethods.ByName("AuditLedger")),
+			connect.WithClientOptions(opts...),
+		),
 		status: connect.NewClient[StatusRequest, StatusResponse](
 			httpClient,
 			baseURL+LocalStatusProcedure,
@@ -173,18 +182,19 @@ func NewLocalClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 
 // localClient implements LocalClient.
 type localClient struct {
-	list       *connect.Client[ListRequest, ListResponse]
-	show       *connect.Client[ShowRequest, ShowResponse]
-	delete     *connect.Client[DeleteRequest, DeleteResponse]
-	verify     *connect.Client[VerifyRequest, Event]
-	publish    *connect.Client[PublishRequest, Event]
-	peers      *connect.Client[PeersRequest, PeersResponse]
-	ledger     *connect.Client[LedgerRequest, LedgerResponse]
-	status     *connect.Client[StatusRequest, StatusResponse]
-	repairPlan *connect.Client[RepairPlanRequest, RepairPlanResponse]
-	repairRun  *connect.Client[RepairRunRequest, Event]
-	node       *connect.Client[NodeRequest, NodeResponse]
-	identity   *connect.Client[IdentityRequest, IdentityResponse]
+	list        *connect.Client[ListRequest, ListResponse]
+	show        *connect.Client[ShowRequest, ShowResponse]
+	delete      *connect.Client[DeleteRequest, DeleteResponse]
+	verify      *connect.Client[VerifyRequest, Event]
+	publish     *connect.Client[PublishRequest, Event]
+	peers       *connect.Client[PeersRequest, PeersResponse]
+	ledger      *connect.Client[LedgerRequest, LedgerResponse]
+	auditLedger *connect.Client[AuditLedgerRequest, AuditLedgerResponse]
+	status      *connect.Client[StatusRequest, StatusResponse]
+	repairPlan  *connect.Client[RepairPlanRequest, RepairPlanResponse]
+	repairRun   *connect.Client[RepairRunRequest, Event]
+	node        *connect.Client[NodeRequest, NodeResponse]
+	identity    *connect.Client[IdentityRequest, IdentityResponse]
 }
 
 // List calls tesseras.local.v1.Local.List.
@@ -236,6 +246,15 @@ func (c *localClient) Peers(ctx context.Context, req *PeersRequest) (*PeersRespo
 // Ledger calls tesseras.local.v1.Local.Ledger.
 func (c *localClient) Ledger(ctx context.Context, req *LedgerRequest) (*LedgerResponse, error) {
 	response, err := c.ledger.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// AuditLedger calls tesseras.local.v1.Local.AuditLedger.
+func (c *localClient) AuditLedger(ctx context.Context, req *AuditLedgerRequest) (*AuditLedgerResponse, error) {
+	response, err := c.auditLedger.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -294,6 +313,7 @@ type LocalHandler interface {
 	Publish(context.Context, *PublishRequest, *connect.ServerStream[Event]) error
 	Peers(context.Context, *PeersRequest) (*PeersResponse, error)
 	Ledger(context.Context, *LedgerRequest) (*LedgerResponse, error)
+	AuditLedger(context.Context, *AuditLedgerRequest) (*AuditLedgerResponse, error)
 	// How things stand, and what is done about it.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	RepairPlan(context.Context, *RepairPlanRequest) (*RepairPlanResponse, error)
@@ -352,6 +372,12 @@ func NewLocalHandler(svc LocalHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(localMethods.ByName("Ledger")),
 		connect.WithHandlerOptions(opts...),
 	)
+	localAuditLedgerHandler := connect.NewUnaryHandlerSimple(
+		LocalAuditLedgerProcedure,
+		svc.AuditLedger,
+		connect.WithSchema(localMethods.ByName("AuditLedger")),
+		connect.WithHandlerOptions(opts...),
+	)
 	localStatusHandler := connect.NewUnaryHandlerSimple(
 		LocalStatusProcedure,
 		svc.Status,
@@ -398,6 +424,8 @@ func NewLocalHandler(svc LocalHandler, opts ...connect.HandlerOption) (string, h
 			localPeersHandler.ServeHTTP(w, r)
 		case LocalLedgerProcedure:
 			localLedgerHandler.ServeHTTP(w, r)
+		case LocalAuditLedgerProcedure:
+			localAuditLedgerHandler.ServeHTTP(w, r)
 		case LocalStatusProcedure:
 			localStatusHandler.ServeHTTP(w, r)
 		case LocalRepairPlanProcedure:
@@ -443,6 +471,10 @@ func (UnimplementedLocalHandler) Peers(context.Context, *PeersRequest) (*PeersRe
 
 func (UnimplementedLocalHandler) Ledger(context.Context, *LedgerRequest) (*LedgerResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.Ledger is not implemented"))
+}
+
+func (UnimplementedLocalHandler) AuditLedger(context.Context, *AuditLedgerRequest) (*AuditLedgerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.AuditLedger is not implemented"))
 }
 
 func (UnimplementedLocalHandler) Status(context.Context, *StatusRequest) (*StatusResponse, error) {

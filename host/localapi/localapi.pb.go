@@ -1120,6 +1120,118 @@ func (x *LedgerResponse) GetAccounts() []*LedgerResponse_Account {
 	return nil
 }
 
+type AuditLedgerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditLedgerRequest) Reset() {
+	*x = AuditLedgerRequest{}
+	mi := &file_localapi_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditLedgerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditLedgerRequest) ProtoMessage() {}
+
+func (x *AuditLedgerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditLedgerRequest.ProtoReflect.Descriptor instead.
+func (*AuditLedgerRequest) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{19}
+}
+
+type AuditLedgerResponse struct {
+	state         protoimpl.MessageState        `protogen:"open.v1"`
+	Agree         bool                          `protobuf:"varint,1,opt,name=agree,proto3" json:"agree,omitempty"`
+	Wrong         []*AuditLedgerResponse_Row    `protobuf:"bytes,2,rep,name=wrong,proto3" json:"wrong,omitempty"`
+	Peers         []*AuditLedgerResponse_Peer   `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	Receipts      *AuditLedgerResponse_Receipts `protobuf:"bytes,4,opt,name=receipts,proto3" json:"receipts,omitempty"`
+	Unreached     int32                         `protobuf:"varint,5,opt,name=unreached,proto3" json:"unreached,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditLedgerResponse) Reset() {
+	*x = AuditLedgerResponse{}
+	mi := &file_localapi_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditLedgerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditLedgerResponse) ProtoMessage() {}
+
+func (x *AuditLedgerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditLedgerResponse.ProtoReflect.Descriptor instead.
+func (*AuditLedgerResponse) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AuditLedgerResponse) GetAgree() bool {
+	if x != nil {
+		return x.Agree
+	}
+	return false
+}
+
+func (x *AuditLedgerResponse) GetWrong() []*AuditLedgerResponse_Row {
+	if x != nil {
+		return x.Wrong
+	}
+	return nil
+}
+
+func (x *AuditLedgerResponse) GetPeers() []*AuditLedgerResponse_Peer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *AuditLedgerResponse) GetReceipts() *AuditLedgerResponse_Receipts {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+func (x *AuditLedgerResponse) GetUnreached() int32 {
+	if x != nil {
+		return x.Unreached
+	}
+	return 0
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1129,7 +1241,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_localapi_proto_msgTypes[19]
+	mi := &file_localapi_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1253,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[19]
+	mi := &file_localapi_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1266,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{19}
+	return file_localapi_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatusRequest) GetId() string {
@@ -1180,7 +1292,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_localapi_proto_msgTypes[20]
+	mi := &file_localapi_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1304,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[20]
+	mi := &file_localapi_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1317,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20}
+	return file_localapi_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StatusResponse) GetSummary() *TesseraSummary {
@@ -1272,7 +1384,7 @@ type RepairPlanRequest struct {
 
 func (x *RepairPlanRequest) Reset() {
 	*x = RepairPlanRequest{}
-	mi := &file_localapi_proto_msgTypes[21]
+	mi := &file_localapi_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1396,7 @@ func (x *RepairPlanRequest) String() string {
 func (*RepairPlanRequest) ProtoMessage() {}
 
 func (x *RepairPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[21]
+	mi := &file_localapi_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1409,7 @@ func (x *RepairPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairPlanRequest.ProtoReflect.Descriptor instead.
 func (*RepairPlanRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{21}
+	return file_localapi_proto_rawDescGZIP(), []int{23}
 }
 
 type RepairPlanResponse struct {
@@ -1309,7 +1421,7 @@ type RepairPlanResponse struct {
 
 func (x *RepairPlanResponse) Reset() {
 	*x = RepairPlanResponse{}
-	mi := &file_localapi_proto_msgTypes[22]
+	mi := &file_localapi_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1433,7 @@ func (x *RepairPlanResponse) String() string {
 func (*RepairPlanResponse) ProtoMessage() {}
 
 func (x *RepairPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[22]
+	mi := &file_localapi_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1446,7 @@ func (x *RepairPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairPlanResponse.ProtoReflect.Descriptor instead.
 func (*RepairPlanResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{22}
+	return file_localapi_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RepairPlanResponse) GetSteps() []*RepairPlanResponse_Step {
@@ -1353,7 +1465,7 @@ type RepairRunRequest struct {
 
 func (x *RepairRunRequest) Reset() {
 	*x = RepairRunRequest{}
-	mi := &file_localapi_proto_msgTypes[23]
+	mi := &file_localapi_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1477,7 @@ func (x *RepairRunRequest) String() string {
 func (*RepairRunRequest) ProtoMessage() {}
 
 func (x *RepairRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[23]
+	mi := &file_localapi_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1490,7 @@ func (x *RepairRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRunRequest.ProtoReflect.Descriptor instead.
 func (*RepairRunRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{23}
+	return file_localapi_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RepairRunRequest) GetId() string {
@@ -1403,7 +1515,7 @@ type RepairResult struct {
 
 func (x *RepairResult) Reset() {
 	*x = RepairResult{}
-	mi := &file_localapi_proto_msgTypes[24]
+	mi := &file_localapi_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1527,7 @@ func (x *RepairResult) String() string {
 func (*RepairResult) ProtoMessage() {}
 
 func (x *RepairResult) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[24]
+	mi := &file_localapi_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1540,7 @@ func (x *RepairResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResult.ProtoReflect.Descriptor instead.
 func (*RepairResult) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{24}
+	return file_localapi_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RepairResult) GetChecked() int32 {
@@ -1488,7 +1600,7 @@ type NodeRequest struct {
 
 func (x *NodeRequest) Reset() {
 	*x = NodeRequest{}
-	mi := &file_localapi_proto_msgTypes[25]
+	mi := &file_localapi_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1612,7 @@ func (x *NodeRequest) String() string {
 func (*NodeRequest) ProtoMessage() {}
 
 func (x *NodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[25]
+	mi := &file_localapi_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1625,7 @@ func (x *NodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRequest.ProtoReflect.Descriptor instead.
 func (*NodeRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{25}
+	return file_localapi_proto_rawDescGZIP(), []int{27}
 }
 
 type NodeResponse struct {
@@ -1531,7 +1643,7 @@ type NodeResponse struct {
 
 func (x *NodeResponse) Reset() {
 	*x = NodeResponse{}
-	mi := &file_localapi_proto_msgTypes[26]
+	mi := &file_localapi_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1655,7 @@ func (x *NodeResponse) String() string {
 func (*NodeResponse) ProtoMessage() {}
 
 func (x *NodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[26]
+	mi := &file_localapi_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1668,7 @@ func (x *NodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeResponse.ProtoReflect.Descriptor instead.
 func (*NodeResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{26}
+	return file_localapi_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *NodeResponse) GetNode() string {
@@ -1616,7 +1728,7 @@ type IdentityRequest struct {
 
 func (x *IdentityRequest) Reset() {
 	*x = IdentityRequest{}
-	mi := &file_localapi_proto_msgTypes[27]
+	mi := &file_localapi_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1740,7 @@ func (x *IdentityRequest) String() string {
 func (*IdentityRequest) ProtoMessage() {}
 
 func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[27]
+	mi := &file_localapi_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1753,7 @@ func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityRequest.ProtoReflect.Descriptor instead.
 func (*IdentityRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{27}
+	return file_localapi_proto_rawDescGZIP(), []int{29}
 }
 
 type IdentityResponse struct {
@@ -1655,7 +1767,7 @@ type IdentityResponse struct {
 
 func (x *IdentityResponse) Reset() {
 	*x = IdentityResponse{}
-	mi := &file_localapi_proto_msgTypes[28]
+	mi := &file_localapi_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1779,7 @@ func (x *IdentityResponse) String() string {
 func (*IdentityResponse) ProtoMessage() {}
 
 func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[28]
+	mi := &file_localapi_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1792,7 @@ func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityResponse.ProtoReflect.Descriptor instead.
 func (*IdentityResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{28}
+	return file_localapi_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *IdentityResponse) GetNode() string {
@@ -1718,7 +1830,7 @@ type ShowResponse_File struct {
 
 func (x *ShowResponse_File) Reset() {
 	*x = ShowResponse_File{}
-	mi := &file_localapi_proto_msgTypes[29]
+	mi := &file_localapi_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1842,7 @@ func (x *ShowResponse_File) String() string {
 func (*ShowResponse_File) ProtoMessage() {}
 
 func (x *ShowResponse_File) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[29]
+	mi := &file_localapi_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1913,7 @@ type PeersResponse_Peer struct {
 
 func (x *PeersResponse_Peer) Reset() {
 	*x = PeersResponse_Peer{}
-	mi := &file_localapi_proto_msgTypes[30]
+	mi := &file_localapi_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1925,7 @@ func (x *PeersResponse_Peer) String() string {
 func (*PeersResponse_Peer) ProtoMessage() {}
 
 func (x *PeersResponse_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[30]
+	mi := &file_localapi_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +1988,7 @@ type LedgerResponse_Account struct {
 
 func (x *LedgerResponse_Account) Reset() {
 	*x = LedgerResponse_Account{}
-	mi := &file_localapi_proto_msgTypes[31]
+	mi := &file_localapi_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2000,7 @@ func (x *LedgerResponse_Account) String() string {
 func (*LedgerResponse_Account) ProtoMessage() {}
 
 func (x *LedgerResponse_Account) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[31]
+	mi := &file_localapi_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,6 +2044,242 @@ func (x *LedgerResponse_Account) GetBalance() int64 {
 	return 0
 }
 
+type AuditLedgerResponse_Row struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	HereWritten   int64                  `protobuf:"varint,2,opt,name=here_written,json=hereWritten,proto3" json:"here_written,omitempty"`
+	HereFacts     int64                  `protobuf:"varint,3,opt,name=here_facts,json=hereFacts,proto3" json:"here_facts,omitempty"`
+	ThereWritten  int64                  `protobuf:"varint,4,opt,name=there_written,json=thereWritten,proto3" json:"there_written,omitempty"`
+	ThereFacts    int64                  `protobuf:"varint,5,opt,name=there_facts,json=thereFacts,proto3" json:"there_facts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditLedgerResponse_Row) Reset() {
+	*x = AuditLedgerResponse_Row{}
+	mi := &file_localapi_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditLedgerResponse_Row) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditLedgerResponse_Row) ProtoMessage() {}
+
+func (x *AuditLedgerResponse_Row) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditLedgerResponse_Row.ProtoReflect.Descriptor instead.
+func (*AuditLedgerResponse_Row) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{20, 0}
+}
+
+func (x *AuditLedgerResponse_Row) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *AuditLedgerResponse_Row) GetHereWritten() int64 {
+	if x != nil {
+		return x.HereWritten
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Row) GetHereFacts() int64 {
+	if x != nil {
+		return x.HereFacts
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Row) GetThereWritten() int64 {
+	if x != nil {
+		return x.ThereWritten
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Row) GetThereFacts() int64 {
+	if x != nil {
+		return x.ThereFacts
+	}
+	return 0
+}
+
+type AuditLedgerResponse_Peer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Verdict       string                 `protobuf:"bytes,3,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	WeKeep        int64                  `protobuf:"varint,4,opt,name=we_keep,json=weKeep,proto3" json:"we_keep,omitempty"`
+	TheySayWeKeep int64                  `protobuf:"varint,5,opt,name=they_say_we_keep,json=theySayWeKeep,proto3" json:"they_say_we_keep,omitempty"`
+	TheyKeep      int64                  `protobuf:"varint,6,opt,name=they_keep,json=theyKeep,proto3" json:"they_keep,omitempty"`
+	WeSayTheyKeep int64                  `protobuf:"varint,7,opt,name=we_say_they_keep,json=weSayTheyKeep,proto3" json:"we_say_they_keep,omitempty"`
+	Why           string                 `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditLedgerResponse_Peer) Reset() {
+	*x = AuditLedgerResponse_Peer{}
+	mi := &file_localapi_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditLedgerResponse_Peer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditLedgerResponse_Peer) ProtoMessage() {}
+
+func (x *AuditLedgerResponse_Peer) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditLedgerResponse_Peer.ProtoReflect.Descriptor instead.
+func (*AuditLedgerResponse_Peer) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{20, 1}
+}
+
+func (x *AuditLedgerResponse_Peer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *AuditLedgerResponse_Peer) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *AuditLedgerResponse_Peer) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *AuditLedgerResponse_Peer) GetWeKeep() int64 {
+	if x != nil {
+		return x.WeKeep
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Peer) GetTheySayWeKeep() int64 {
+	if x != nil {
+		return x.TheySayWeKeep
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Peer) GetTheyKeep() int64 {
+	if x != nil {
+		return x.TheyKeep
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Peer) GetWeSayTheyKeep() int64 {
+	if x != nil {
+		return x.WeSayTheyKeep
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Peer) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type AuditLedgerResponse_Receipts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Given         int64                  `protobuf:"varint,1,opt,name=given,proto3" json:"given,omitempty"`
+	Taken         int64                  `protobuf:"varint,2,opt,name=taken,proto3" json:"taken,omitempty"`
+	Bad           int64                  `protobuf:"varint,3,opt,name=bad,proto3" json:"bad,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditLedgerResponse_Receipts) Reset() {
+	*x = AuditLedgerResponse_Receipts{}
+	mi := &file_localapi_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditLedgerResponse_Receipts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditLedgerResponse_Receipts) ProtoMessage() {}
+
+func (x *AuditLedgerResponse_Receipts) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditLedgerResponse_Receipts.ProtoReflect.Descriptor instead.
+func (*AuditLedgerResponse_Receipts) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{20, 2}
+}
+
+func (x *AuditLedgerResponse_Receipts) GetGiven() int64 {
+	if x != nil {
+		return x.Given
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Receipts) GetTaken() int64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Receipts) GetBad() int64 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
 type StatusResponse_Holder struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1945,7 +2293,7 @@ type StatusResponse_Holder struct {
 
 func (x *StatusResponse_Holder) Reset() {
 	*x = StatusResponse_Holder{}
-	mi := &file_localapi_proto_msgTypes[32]
+	mi := &file_localapi_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2305,7 @@ func (x *StatusResponse_Holder) String() string {
 func (*StatusResponse_Holder) ProtoMessage() {}
 
 func (x *StatusResponse_Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[32]
+	mi := &file_localapi_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2318,7 @@ func (x *StatusResponse_Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse_Holder.ProtoReflect.Descriptor instead.
 func (*StatusResponse_Holder) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{22, 0}
 }
 
 func (x *StatusResponse_Holder) GetNode() string {
@@ -2019,7 +2367,7 @@ type StatusResponse_Survives struct {
 
 func (x *StatusResponse_Survives) Reset() {
 	*x = StatusResponse_Survives{}
-	mi := &file_localapi_proto_msgTypes[33]
+	mi := &file_localapi_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2379,7 @@ func (x *StatusResponse_Survives) String() string {
 func (*StatusResponse_Survives) ProtoMessage() {}
 
 func (x *StatusResponse_Survives) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[33]
+	mi := &file_localapi_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2392,7 @@ func (x *StatusResponse_Survives) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse_Survives.ProtoReflect.Descriptor instead.
 func (*StatusResponse_Survives) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20, 1}
+	return file_localapi_proto_rawDescGZIP(), []int{22, 1}
 }
 
 func (x *StatusResponse_Survives) GetPeers() int32 {
@@ -2080,7 +2428,7 @@ type StatusResponse_Fragments struct {
 
 func (x *StatusResponse_Fragments) Reset() {
 	*x = StatusResponse_Fragments{}
-	mi := &file_localapi_proto_msgTypes[34]
+	mi := &file_localapi_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2440,7 @@ func (x *StatusResponse_Fragments) String() string {
 func (*StatusResponse_Fragments) ProtoMessage() {}
 
 func (x *StatusResponse_Fragments) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[34]
+	mi := &file_localapi_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2453,7 @@ func (x *StatusResponse_Fragments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse_Fragments.ProtoReflect.Descriptor instead.
 func (*StatusResponse_Fragments) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20, 2}
+	return file_localapi_proto_rawDescGZIP(), []int{22, 2}
 }
 
 func (x *StatusResponse_Fragments) GetData() int32 {
@@ -2150,7 +2498,7 @@ type RepairPlanResponse_Step struct {
 
 func (x *RepairPlanResponse_Step) Reset() {
 	*x = RepairPlanResponse_Step{}
-	mi := &file_localapi_proto_msgTypes[35]
+	mi := &file_localapi_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2510,7 @@ func (x *RepairPlanResponse_Step) String() string {
 func (*RepairPlanResponse_Step) ProtoMessage() {}
 
 func (x *RepairPlanResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[35]
+	mi := &file_localapi_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2523,7 @@ func (x *RepairPlanResponse_Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairPlanResponse_Step.ProtoReflect.Descriptor instead.
 func (*RepairPlanResponse_Step) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{22, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *RepairPlanResponse_Step) GetSummary() *TesseraSummary {
@@ -2230,7 +2578,7 @@ type RepairResult_Failure struct {
 
 func (x *RepairResult_Failure) Reset() {
 	*x = RepairResult_Failure{}
-	mi := &file_localapi_proto_msgTypes[36]
+	mi := &file_localapi_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2590,7 @@ func (x *RepairResult_Failure) String() string {
 func (*RepairResult_Failure) ProtoMessage() {}
 
 func (x *RepairResult_Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[36]
+	mi := &file_localapi_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2603,7 @@ func (x *RepairResult_Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResult_Failure.ProtoReflect.Descriptor instead.
 func (*RepairResult_Failure) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{24, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{26, 0}
 }
 
 func (x *RepairResult_Failure) GetId() string {
@@ -2367,7 +2715,35 @@ const file_localapi_proto_rawDesc = "" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x121\n" +
 	"\x15bytes_stored_for_them\x18\x02 \x01(\x03R\x12bytesStoredForThem\x124\n" +
 	"\x17bytes_they_store_for_us\x18\x03 \x01(\x03R\x13bytesTheyStoreForUs\x12\x18\n" +
-	"\abalance\x18\x04 \x01(\x03R\abalance\"\x1f\n" +
+	"\abalance\x18\x04 \x01(\x03R\abalance\"\x14\n" +
+	"\x12AuditLedgerRequest\"\xf2\x05\n" +
+	"\x13AuditLedgerResponse\x12\x14\n" +
+	"\x05agree\x18\x01 \x01(\bR\x05agree\x12@\n" +
+	"\x05wrong\x18\x02 \x03(\v2*.tesseras.local.v1.AuditLedgerResponse.RowR\x05wrong\x12A\n" +
+	"\x05peers\x18\x03 \x03(\v2+.tesseras.local.v1.AuditLedgerResponse.PeerR\x05peers\x12K\n" +
+	"\breceipts\x18\x04 \x01(\v2/.tesseras.local.v1.AuditLedgerResponse.ReceiptsR\breceipts\x12\x1c\n" +
+	"\tunreached\x18\x05 \x01(\x05R\tunreached\x1a\xa3\x01\n" +
+	"\x03Row\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x12!\n" +
+	"\fhere_written\x18\x02 \x01(\x03R\vhereWritten\x12\x1d\n" +
+	"\n" +
+	"here_facts\x18\x03 \x01(\x03R\thereFacts\x12#\n" +
+	"\rthere_written\x18\x04 \x01(\x03R\fthereWritten\x12\x1f\n" +
+	"\vthere_facts\x18\x05 \x01(\x03R\n" +
+	"thereFacts\x1a\xe4\x01\n" +
+	"\x04Peer\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x18\n" +
+	"\averdict\x18\x03 \x01(\tR\averdict\x12\x17\n" +
+	"\awe_keep\x18\x04 \x01(\x03R\x06weKeep\x12'\n" +
+	"\x10they_say_we_keep\x18\x05 \x01(\x03R\rtheySayWeKeep\x12\x1b\n" +
+	"\tthey_keep\x18\x06 \x01(\x03R\btheyKeep\x12'\n" +
+	"\x10we_say_they_keep\x18\a \x01(\x03R\rweSayTheyKeep\x12\x10\n" +
+	"\x03why\x18\b \x01(\tR\x03why\x1aH\n" +
+	"\bReceipts\x12\x14\n" +
+	"\x05given\x18\x01 \x01(\x03R\x05given\x12\x14\n" +
+	"\x05taken\x18\x02 \x01(\x03R\x05taken\x12\x10\n" +
+	"\x03bad\x18\x03 \x01(\x03R\x03bad\"\x1f\n" +
 	"\rStatusRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\xe6\x05\n" +
 	"\x0eStatusResponse\x12;\n" +
@@ -2433,7 +2809,7 @@ const file_localapi_proto_rawDesc = "" +
 	"\x10IdentityResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x14\n" +
-	"\x05owner\x18\x03 \x01(\tR\x05owner2\xab\a\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner2\x89\b\n" +
 	"\x05Local\x12G\n" +
 	"\x04List\x12\x1e.tesseras.local.v1.ListRequest\x1a\x1f.tesseras.local.v1.ListResponse\x12G\n" +
 	"\x04Show\x12\x1e.tesseras.local.v1.ShowRequest\x1a\x1f.tesseras.local.v1.ShowResponse\x12M\n" +
@@ -2441,7 +2817,8 @@ const file_localapi_proto_rawDesc = "" +
 	"\x06Verify\x12 .tesseras.local.v1.VerifyRequest\x1a\x18.tesseras.local.v1.Event0\x01\x12H\n" +
 	"\aPublish\x12!.tesseras.local.v1.PublishRequest\x1a\x18.tesseras.local.v1.Event0\x01\x12J\n" +
 	"\x05Peers\x12\x1f.tesseras.local.v1.PeersRequest\x1a .tesseras.local.v1.PeersResponse\x12M\n" +
-	"\x06Ledger\x12 .tesseras.local.v1.LedgerRequest\x1a!.tesseras.local.v1.LedgerResponse\x12M\n" +
+	"\x06Ledger\x12 .tesseras.local.v1.LedgerRequest\x1a!.tesseras.local.v1.LedgerResponse\x12\\\n" +
+	"\vAuditLedger\x12%.tesseras.local.v1.AuditLedgerRequest\x1a&.tesseras.local.v1.AuditLedgerResponse\x12M\n" +
 	"\x06Status\x12 .tesseras.local.v1.StatusRequest\x1a!.tesseras.local.v1.StatusResponse\x12Y\n" +
 	"\n" +
 	"RepairPlan\x12$.tesseras.local.v1.RepairPlanRequest\x1a%.tesseras.local.v1.RepairPlanResponse\x12L\n" +
@@ -2461,94 +2838,104 @@ func file_localapi_proto_rawDescGZIP() []byte {
 	return file_localapi_proto_rawDescData
 }
 
-var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_localapi_proto_goTypes = []any{
-	(*Event)(nil),                    // 0: tesseras.local.v1.Event
-	(*ProgressNote)(nil),             // 1: tesseras.local.v1.ProgressNote
-	(*ErrorDetail)(nil),              // 2: tesseras.local.v1.ErrorDetail
-	(*TesseraSummary)(nil),           // 3: tesseras.local.v1.TesseraSummary
-	(*DamageNote)(nil),               // 4: tesseras.local.v1.DamageNote
-	(*ListRequest)(nil),              // 5: tesseras.local.v1.ListRequest
-	(*ListResponse)(nil),             // 6: tesseras.local.v1.ListResponse
-	(*ShowRequest)(nil),              // 7: tesseras.local.v1.ShowRequest
-	(*ShowResponse)(nil),             // 8: tesseras.local.v1.ShowResponse
-	(*DeleteRequest)(nil),            // 9: tesseras.local.v1.DeleteRequest
-	(*DeleteResponse)(nil),           // 10: tesseras.local.v1.DeleteResponse
-	(*VerifyRequest)(nil),            // 11: tesseras.local.v1.VerifyRequest
-	(*VerifyResult)(nil),             // 12: tesseras.local.v1.VerifyResult
-	(*PublishRequest)(nil),           // 13: tesseras.local.v1.PublishRequest
-	(*PublishResult)(nil),            // 14: tesseras.local.v1.PublishResult
-	(*PeersRequest)(nil),             // 15: tesseras.local.v1.PeersRequest
-	(*PeersResponse)(nil),            // 16: tesseras.local.v1.PeersResponse
-	(*LedgerRequest)(nil),            // 17: tesseras.local.v1.LedgerRequest
-	(*LedgerResponse)(nil),           // 18: tesseras.local.v1.LedgerResponse
-	(*StatusRequest)(nil),            // 19: tesseras.local.v1.StatusRequest
-	(*StatusResponse)(nil),           // 20: tesseras.local.v1.StatusResponse
-	(*RepairPlanRequest)(nil),        // 21: tesseras.local.v1.RepairPlanRequest
-	(*RepairPlanResponse)(nil),       // 22: tesseras.local.v1.RepairPlanResponse
-	(*RepairRunRequest)(nil),         // 23: tesseras.local.v1.RepairRunRequest
-	(*RepairResult)(nil),             // 24: tesseras.local.v1.RepairResult
-	(*NodeRequest)(nil),              // 25: tesseras.local.v1.NodeRequest
-	(*NodeResponse)(nil),             // 26: tesseras.local.v1.NodeResponse
-	(*IdentityRequest)(nil),          // 27: tesseras.local.v1.IdentityRequest
-	(*IdentityResponse)(nil),         // 28: tesseras.local.v1.IdentityResponse
-	(*ShowResponse_File)(nil),        // 29: tesseras.local.v1.ShowResponse.File
-	(*PeersResponse_Peer)(nil),       // 30: tesseras.local.v1.PeersResponse.Peer
-	(*LedgerResponse_Account)(nil),   // 31: tesseras.local.v1.LedgerResponse.Account
-	(*StatusResponse_Holder)(nil),    // 32: tesseras.local.v1.StatusResponse.Holder
-	(*StatusResponse_Survives)(nil),  // 33: tesseras.local.v1.StatusResponse.Survives
-	(*StatusResponse_Fragments)(nil), // 34: tesseras.local.v1.StatusResponse.Fragments
-	(*RepairPlanResponse_Step)(nil),  // 35: tesseras.local.v1.RepairPlanResponse.Step
-	(*RepairResult_Failure)(nil),     // 36: tesseras.local.v1.RepairResult.Failure
+	(*Event)(nil),                        // 0: tesseras.local.v1.Event
+	(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
+	(*ErrorDetail)(nil),                  // 2: tesseras.local.v1.ErrorDetail
+	(*TesseraSummary)(nil),               // 3: tesseras.local.v1.TesseraSummary
+	(*DamageNote)(nil),                   // 4: tesseras.local.v1.DamageNote
+	(*ListRequest)(nil),                  // 5: tesseras.local.v1.ListRequest
+	(*ListResponse)(nil),                 // 6: tesseras.local.v1.ListResponse
+	(*ShowRequest)(nil),                  // 7: tesseras.local.v1.ShowRequest
+	(*ShowResponse)(nil),                 // 8: tesseras.local.v1.ShowResponse
+	(*DeleteRequest)(nil),                // 9: tesseras.local.v1.DeleteRequest
+	(*DeleteResponse)(nil),               // 10: tesseras.local.v1.DeleteResponse
+	(*VerifyRequest)(nil),                // 11: tesseras.local.v1.VerifyRequest
+	(*VerifyResult)(nil),                 // 12: tesseras.local.v1.VerifyResult
+	(*PublishRequest)(nil),               // 13: tesseras.local.v1.PublishRequest
+	(*PublishResult)(nil),                // 14: tesseras.local.v1.PublishResult
+	(*PeersRequest)(nil),                 // 15: tesseras.local.v1.PeersRequest
+	(*PeersResponse)(nil),                // 16: tesseras.local.v1.PeersResponse
+	(*LedgerRequest)(nil),                // 17: tesseras.local.v1.LedgerRequest
+	(*LedgerResponse)(nil),               // 18: tesseras.local.v1.LedgerResponse
+	(*AuditLedgerRequest)(nil),           // 19: tesseras.local.v1.AuditLedgerRequest
+	(*AuditLedgerResponse)(nil),          // 20: tesseras.local.v1.AuditLedgerResponse
+	(*StatusRequest)(nil),                // 21: tesseras.local.v1.StatusRequest
+	(*StatusResponse)(nil),               // 22: tesseras.local.v1.StatusResponse
+	(*RepairPlanRequest)(nil),            // 23: tesseras.local.v1.RepairPlanRequest
+	(*RepairPlanResponse)(nil),           // 24: tesseras.local.v1.RepairPlanResponse
+	(*RepairRunRequest)(nil),             // 25: tesseras.local.v1.RepairRunRequest
+	(*RepairResult)(nil),                 // 26: tesseras.local.v1.RepairResult
+	(*NodeRequest)(nil),                  // 27: tesseras.local.v1.NodeRequest
+	(*NodeResponse)(nil),                 // 28: tesseras.local.v1.NodeResponse
+	(*IdentityRequest)(nil),              // 29: tesseras.local.v1.IdentityRequest
+	(*IdentityResponse)(nil),             // 30: tesseras.local.v1.IdentityResponse
+	(*ShowResponse_File)(nil),            // 31: tesseras.local.v1.ShowResponse.File
+	(*PeersResponse_Peer)(nil),           // 32: tesseras.local.v1.PeersResponse.Peer
+	(*LedgerResponse_Account)(nil),       // 33: tesseras.local.v1.LedgerResponse.Account
+	(*AuditLedgerResponse_Row)(nil),      // 34: tesseras.local.v1.AuditLedgerResponse.Row
+	(*AuditLedgerResponse_Peer)(nil),     // 35: tesseras.local.v1.AuditLedgerResponse.Peer
+	(*AuditLedgerResponse_Receipts)(nil), // 36: tesseras.local.v1.AuditLedgerResponse.Receipts
+	(*StatusResponse_Holder)(nil),        // 37: tesseras.local.v1.StatusResponse.Holder
+	(*StatusResponse_Survives)(nil),      // 38: tesseras.local.v1.StatusResponse.Survives
+	(*StatusResponse_Fragments)(nil),     // 39: tesseras.local.v1.StatusResponse.Fragments
+	(*RepairPlanResponse_Step)(nil),      // 40: tesseras.local.v1.RepairPlanResponse.Step
+	(*RepairResult_Failure)(nil),         // 41: tesseras.local.v1.RepairResult.Failure
 }
 var file_localapi_proto_depIdxs = []int32{
 	1,  // 0: tesseras.local.v1.Event.progress:type_name -> tesseras.local.v1.ProgressNote
 	12, // 1: tesseras.local.v1.Event.verified:type_name -> tesseras.local.v1.VerifyResult
 	14, // 2: tesseras.local.v1.Event.published:type_name -> tesseras.local.v1.PublishResult
-	24, // 3: tesseras.local.v1.Event.repaired:type_name -> tesseras.local.v1.RepairResult
+	26, // 3: tesseras.local.v1.Event.repaired:type_name -> tesseras.local.v1.RepairResult
 	3,  // 4: tesseras.local.v1.ListResponse.tesseras:type_name -> tesseras.local.v1.TesseraSummary
 	3,  // 5: tesseras.local.v1.ShowResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
-	29, // 6: tesseras.local.v1.ShowResponse.entries:type_name -> tesseras.local.v1.ShowResponse.File
+	31, // 6: tesseras.local.v1.ShowResponse.entries:type_name -> tesseras.local.v1.ShowResponse.File
 	4,  // 7: tesseras.local.v1.VerifyResult.damage:type_name -> tesseras.local.v1.DamageNote
-	30, // 8: tesseras.local.v1.PeersResponse.peers:type_name -> tesseras.local.v1.PeersResponse.Peer
-	31, // 9: tesseras.local.v1.LedgerResponse.accounts:type_name -> tesseras.local.v1.LedgerResponse.Account
-	3,  // 10: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
-	34, // 11: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
-	32, // 12: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
-	33, // 13: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
-	4,  // 14: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
-	35, // 15: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
-	36, // 16: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
-	3,  // 17: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
-	5,  // 18: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
-	7,  // 19: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
-	9,  // 20: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
-	11, // 21: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
-	13, // 22: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
-	15, // 23: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
-	17, // 24: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
-	19, // 25: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
-	21, // 26: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
-	23, // 27: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
-	25, // 28: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
-	27, // 29: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
-	6,  // 30: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
-	8,  // 31: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
-	10, // 32: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
-	0,  // 33: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
-	0,  // 34: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
-	16, // 35: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
-	18, // 36: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
-	20, // 37: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
-	22, // 38: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
-	0,  // 39: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
-	26, // 40: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
-	28, // 41: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
-	30, // [30:42] is the sub-list for method output_type
-	18, // [18:30] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	32, // 8: tesseras.local.v1.PeersResponse.peers:type_name -> tesseras.local.v1.PeersResponse.Peer
+	33, // 9: tesseras.local.v1.LedgerResponse.accounts:type_name -> tesseras.local.v1.LedgerResponse.Account
+	34, // 10: tesseras.local.v1.AuditLedgerResponse.wrong:type_name -> tesseras.local.v1.AuditLedgerResponse.Row
+	35, // 11: tesseras.local.v1.AuditLedgerResponse.peers:type_name -> tesseras.local.v1.AuditLedgerResponse.Peer
+	36, // 12: tesseras.local.v1.AuditLedgerResponse.receipts:type_name -> tesseras.local.v1.AuditLedgerResponse.Receipts
+	3,  // 13: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
+	39, // 14: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
+	37, // 15: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
+	38, // 16: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
+	4,  // 17: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
+	40, // 18: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
+	41, // 19: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
+	3,  // 20: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
+	5,  // 21: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
+	7,  // 22: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
+	9,  // 23: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
+	11, // 24: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
+	13, // 25: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
+	15, // 26: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
+	17, // 27: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
+	19, // 28: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
+	21, // 29: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
+	23, // 30: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
+	25, // 31: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
+	27, // 32: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
+	29, // 33: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
+	6,  // 34: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
+	8,  // 35: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
+	10, // 36: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
+	0,  // 37: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
+	0,  // 38: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
+	16, // 39: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
+	18, // 40: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
+	20, // 41: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
+	22, // 42: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
+	24, // 43: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
+	0,  // 44: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
+	28, // 45: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
+	30, // 46: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
+	34, // [34:47] is the sub-list for method output_type
+	21, // [21:34] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_localapi_proto_init() }
@@ -2569,7 +2956,7 @@ func file_localapi_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_localapi_proto_rawDesc), len(file_localapi_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -112,6 +112,51 @@ type Account struct {
 	Balance             int64        `json:"balance"` // theirs for us less ours for them
 }
 
+// Audit is whether this node's books follow from the facts, and agree with its peers' books.
+type Audit struct {
+	Agree     bool          `json:"agree"`
+	Wrong     []WrongRow    `json:"wrong"` // rows that do not follow from the fragments and holders
+	Peers     []AuditedPeer `json:"peers"`
+	Receipts  ReceiptCount  `json:"receipts"`
+	Unreached int           `json:"unreached"`
+}
+
+// WrongRow is a row of the ledger beside what it should be, in bytes.
+type WrongRow struct {
+	Owner        sdk.OwnerKey `json:"owner"`
+	HereWritten  int64        `json:"here_written"` // stored here for them
+	HereFacts    int64        `json:"here_facts"`
+	ThereWritten int64        `json:"there_written"` // stored by them for us
+	ThereFacts   int64        `json:"there_facts"`
+}
+
+// What an audit finds out about a peer.
+const (
+	AuditAgrees    = "agrees"
+	AuditLess      = "less" // somebody keeps less than the other counts on
+	AuditMore      = "more" // somebody keeps more than the other knows of
+	AuditUnreached = "unreached"
+)
+
+// AuditedPeer is both sides' view of what two nodes keep for each other, in bytes.
+type AuditedPeer struct {
+	Node         sdk.NodeID   `json:"node"`
+	Owner        sdk.OwnerKey `json:"owner"`
+	Verdict      string       `json:"verdict"`
+	WeKeep       int64        `json:"we_keep"`
+	TheySayWe    int64        `json:"they_say_we_keep"`
+	TheyKeep     int64        `json:"they_keep"`
+	WeSayTheyDo  int64        `json:"we_say_they_keep"`
+	WhyUnreached string       `json:"why,omitempty"`
+}
+
+// ReceiptCount counts the signed receipts in the journal.
+type ReceiptCount struct {
+	Given int64 `json:"given"` // by this node
+	Taken int64 `json:"taken"` // from holders
+	Bad   int64 `json:"bad"`   // whose signature does not hold, or that cannot be read
+}
+
 // Status is how one tessera stands.
 type Status struct {
 	ID        sdk.TesseraID   `json:"id"`

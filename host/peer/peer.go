@@ -209,6 +209,24 @@ func (c *Client) Forget(ctx context.Context, to identity.Contact, tombstone []by
 	return int(answer.GetRemoved()), err
 }
 
+// Account asks what the peer and this node keep for each other by the peer's books, and whose node the
+// peer is.
+func (c *Client) Account(ctx context.Context, with identity.Contact) (owner sdk.OwnerKey, kept, given uint64, err error) {
+	s, err := c.net.Open(ctx, with)
+	if err != nil {
+		return owner, 0, 0, err
+	}
+	defer s.Close()
+	if err := s.Send(&wire.AccountRequest{}); err != nil {
+		return owner, 0, 0, err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return owner, 0, 0, err
+	}
+	answer, err := recv[*wire.Account](s)
+	return s.Peer().Owner, answer.GetKept(), answer.GetGiven(), err
+}
+
 // call asks and takes only an answer of the kind wanted.
 func call[A wire.Message](ctx context.Context, net *quicnet.Net, to identity.Contact, q wire.Message) (answer A, err error) {
 	m, err := net.Call(ctx, to, q)

@@ -37,6 +37,8 @@ func FuzzFetchFragment(f *testing.F)  { fuzzKind(f, wire.KindFetchFragment) }
 func FuzzFragmentHeader(f *testing.F) { fuzzKind(f, wire.KindFragmentHeader) }
 func FuzzForget(f *testing.F)         { fuzzKind(f, wire.KindForget) }
 func FuzzForgetAck(f *testing.F)      { fuzzKind(f, wire.KindForgetAck) }
+func FuzzAccountRequest(f *testing.F) { fuzzKind(f, wire.KindAccountRequest) }
+func FuzzAccount(f *testing.F)        { fuzzKind(f, wire.KindAccount) }
 
 // FuzzFrame gives whole streams, header and all.
 func FuzzFrame(f *testing.F) {

@@ -54,6 +54,8 @@ const (
 	KindFragmentHeader Kind = 19
 	KindForget         Kind = 20
 	KindForgetAck      Kind = 21
+	KindAccountRequest Kind = 26
+	KindAccount        Kind = 27
 )
 
 // kind is all that is known about one kind of message.
@@ -89,6 +91,8 @@ var kinds = [...]kind{
 	KindFragmentHeader: {"FragmentHeader", 1 * kib, &fragmentHeaderShape, func() Message { return new(FragmentHeader) }},
 	KindForget:         {"Forget", MaxTombstone + 1*kib, &forgetShape, func() Message { return new(Forget) }},
 	KindForgetAck:      {"ForgetAck", 1 * kib, &forgetAckShape, func() Message { return new(ForgetAck) }},
+	KindAccountRequest: {"AccountRequest", 1 * kib, &emptyShape, func() Message { return new(AccountRequest) }},
+	KindAccount:        {"Account", 1 * kib, &accountShape, func() Message { return new(Account) }},
 }
 
 // Known tells whether this node has a message for the kind.
@@ -154,6 +158,10 @@ func KindOf(m Message) Kind {
 		return KindForget
 	case *ForgetAck:
 		return KindForgetAck
+	case *AccountRequest:
+		return KindAccountRequest
+	case *Account:
+		return KindAccount
 	}
 	return 0
 }

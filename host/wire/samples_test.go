@@ -86,6 +86,7 @@ func samples(t testing.TB) []wire.Message {
 		Owner: owner[:], Delegation: id.Delegation, Versions: []uint32{1, 2}, Software: "sample/1",
 		Listen: contact.Addr, Seen: wire.NewAddress(netip.MustParseAddrPort("[2001:db8::1]:1")),
 		FreeBytes: 1 << 40, Capabilities: 1, Instance: 77,
+		Institution: &wire.Institution{Domain: "library.example", Operator: "the library", PledgeBytes: 1 << 40},
 	}
 	return []wire.Message{
 		&wire.Error{Code: wire.Code_BUSY, Text: "later", RetryAfterMs: 1500},
@@ -109,5 +110,7 @@ func samples(t testing.TB) []wire.Message {
 		&wire.FragmentHeader{Size: 99},
 		&wire.Forget{Tombstone: []byte("tombstone")},
 		&wire.ForgetAck{Removed: 2},
+		&wire.AccountRequest{},
+		&wire.Account{Kept: 1 << 30, Given: 3},
 	}
 }

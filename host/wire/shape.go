@@ -117,6 +117,7 @@ var (
 	fragmentHeaderShape = shape{number(1, "size")}
 	forgetShape         = shape{blob(1, "tombstone", MaxTombstone).required()}
 	forgetAckShape      = shape{number(1, "removed")}
+	accountShape        = shape{number(1, "kept"), number(2, "given")}
 )
 
 var errTruncated = errors.New("truncated")

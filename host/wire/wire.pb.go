@@ -1665,6 +1665,96 @@ func (x *ForgetAck) GetRemoved() uint32 {
 	return 0
 }
 
+// AccountRequest asks what the answerer and the asker keep for each other.
+type AccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountRequest) Reset() {
+	*x = AccountRequest{}
+	mi := &file_wire_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountRequest) ProtoMessage() {}
+
+func (x *AccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountRequest.ProtoReflect.Descriptor instead.
+func (*AccountRequest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{25}
+}
+
+// Account answers AccountRequest. Both sums are those of the answerer's own books, in bytes.
+type Account struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kept          uint64                 `protobuf:"varint,1,opt,name=kept,proto3" json:"kept,omitempty"`   // of the asker's owner, at the answerer
+	Given         uint64                 `protobuf:"varint,2,opt,name=given,proto3" json:"given,omitempty"` // of the answerer's owner, at the asking node
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Account) Reset() {
+	*x = Account{}
+	mi := &file_wire_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Account) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Account) ProtoMessage() {}
+
+func (x *Account) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Account.ProtoReflect.Descriptor instead.
+func (*Account) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Account) GetKept() uint64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *Account) GetGiven() uint64 {
+	if x != nil {
+		return x.Given
+	}
+	return 0
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
@@ -1772,7 +1862,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x06Forget\x12\x1c\n" +
 	"\ttombstone\x18\x01 \x01(\fR\ttombstone\"%\n" +
 	"\tForgetAck\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\rR\aremoved*\xa2\x02\n" +
+	"\aremoved\x18\x01 \x01(\rR\aremoved\"\x10\n" +
+	"\x0eAccountRequest\"3\n" +
+	"\aAccount\x12\x12\n" +
+	"\x04kept\x18\x01 \x01(\x04R\x04kept\x12\x14\n" +
+	"\x05given\x18\x02 \x01(\x04R\x05given*\xa2\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\r\n" +
@@ -1814,7 +1908,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_wire_proto_goTypes = []any{
 	(Code)(0),              // 0: tesseras.wire.v1.Code
 	(Purpose)(0),           // 1: tesseras.wire.v1.Purpose
@@ -1843,6 +1937,8 @@ var file_wire_proto_goTypes = []any{
 	(*FragmentHeader)(nil), // 24: tesseras.wire.v1.FragmentHeader
 	(*Forget)(nil),         // 25: tesseras.wire.v1.Forget
 	(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
+	(*AccountRequest)(nil), // 27: tesseras.wire.v1.AccountRequest
+	(*Account)(nil),        // 28: tesseras.wire.v1.Account
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: tesseras.wire.v1.Error.code:type_name -> tesseras.wire.v1.Code
@@ -1875,7 +1971,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

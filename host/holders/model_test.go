@@ -2,7 +2,6 @@ package holders_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -13,15 +12,14 @@ import (
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
 
-var (
-	modelSteps = flag.Int("ledger.steps", 100_000, "steps of the ledger's model check (G20)")
-	modelSeed  = flag.Uint64("ledger.seed", 0, "replay this seed of the model check; 0 draws one")
-)
+// sizeModel is how many steps the model check of the ledger takes (G20).
+var sizeModel = suite.Size{CI: 100_000, Nightly: 100_000_000}
 
 // The network of the model check: some owners have two nodes.
 const (
@@ -254,21 +252,17 @@ func (p *party) account(with *party) (a ledger.Account, err error) {
 // TestBooksOfAllAgree is goal G20: whatever happens, once everyone has asked everyone both sides of
 // each account agree, and each follows from the fragments.
 func TestBooksOfAllAgree(t *testing.T) {
-	seed := *modelSeed
-	if seed == 0 {
-		seed = rand.Uint64() | 1
-	}
-	replay := fmt.Sprintf("replay: go test ./host/holders -run TestBooksOfAllAgree -ledger.seed=%d -ledger.steps=%d", seed, *modelSteps)
-	w := newWorld(t, seed)
-	for i := range *modelSteps {
+	w := newWorld(t, suite.Seed(t))
+	steps := sizeModel.Cases()
+	for i := range steps {
 		if err := w.step(); err != nil {
-			t.Fatalf("step %d: %v; %s", i, err, replay)
+			t.Fatalf("step %d: %v", i, err)
 		}
-		if i%2000 == 1999 || i == *modelSteps-1 {
+		if i%2000 == 1999 || i == steps-1 {
 			if err := w.settle(); err != nil {
-				t.Fatalf("after step %d: %v; %s", i, err, replay)
+				t.Fatalf("after step %d: %v", i, err)
 			}
 		}
 	}
-	t.Logf("G20: %d steps, seed %d", *modelSteps, seed)
+	sizeModel.Executed(t, steps, "steps of the ledger's model (G20)")
 }

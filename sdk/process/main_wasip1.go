@@ -1,0 +1,4 @@
+package process
+
+// Main does nothing in a WASM module, where it is never called.
+func Main() {}

@@ -100,12 +100,13 @@ func isDoubtful(c *sdk.Candidate) bool {
 	return c.GetProofsAsked() >= doubtfulAfter && c.GetProofSuccessPpm() < sdk.PPM/2
 }
 
-// comparePeers orders peers by preference, the best first: no doubts, merit, nearness, then a draw
-// by hash of tessera and peer. The draw is each pair's own, so a new peer moves nobody but the one
-// it displaces (rendezvous hashing, Thaler and Ravishankar 1998).
+// comparePeers orders peers by preference, the best first: no doubts, the guards' score, merit,
+// nearness, then a draw by hash of tessera and peer. The draw is each pair's own, so a new peer moves
+// nobody but the one it displaces (rendezvous hashing, Thaler and Ravishankar 1998).
 func comparePeers(a, b peer) int {
 	return cmp.Or(
 		cmp.Compare(boolInt(a.doubtful), boolInt(b.doubtful)),
+		cmp.Compare(b.score, a.score),
 		slices.Compare(b.merit[:], a.merit[:]),
 		cmp.Compare(b.near, a.near),
 		cmp.Compare(a.draw, b.draw),

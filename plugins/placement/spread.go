@@ -15,7 +15,7 @@ import (
 const Name = "spread"
 
 // Version changes whenever the same request may get another answer.
-const Version = "1"
+const Version = "2"
 
 // Spread is the default placement policy. It has no settings and keeps no state.
 type Spread struct{}

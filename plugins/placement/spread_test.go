@@ -85,6 +85,33 @@ func TestNearerFirstAmongEquals(t *testing.T) {
 	}
 }
 
+// TestScoreBeforeMerit: a guard's score decides among equals, and never against the spread.
+func TestScoreBeforeMerit(t *testing.T) {
+	peers := alone(9)
+	for i, p := range peers {
+		p.Score = 10
+		switch i {
+		case 2: // by merit and nearness the best
+			p.Score, p.BalanceBytes, p.Nearness = -3, 1<<40, 9
+		case 5: // by merit the worst
+			p.Score, p.BalanceBytes = 11, -1<<40
+		}
+	}
+	r := request(1, 1, peers...)
+	r.Pieces[0].Copies = 8
+	got := place(t, r)
+	if holders := where(r, got)[0]; slices.Contains(holders, string(peers[2].Id)) || !slices.Contains(holders, string(peers[5].Id)) {
+		t.Error("the score did not decide")
+	}
+	if reason := noteFor(r, got, peers[2].Id); reason != "guards score it -3, the peers taken higher" {
+		t.Errorf("reason %q", reason)
+	}
+	all := request(6, 9, peers...)
+	if spread := loads(all, place(t, all)); !slices.Equal(spread, slices.Repeat([]int{1}, 9)) {
+		t.Errorf("a score clumps: %v", spread)
+	}
+}
+
 func TestMeritBeforeNearness(t *testing.T) {
 	tests := []struct {
 		name          string

@@ -14,6 +14,7 @@ type peer struct {
 	net, op     int // its network and operator, as numbers of the table
 	institution bool
 	doubtful    bool
+	score       int32 // what guards think of it
 	merit       merit
 	near        uint32
 	draw        uint64
@@ -120,6 +121,7 @@ func (t *table) newPeer(position int, c *sdk.Candidate, h holder, seed uint64) p
 		op:          h.op,
 		institution: c.GetInstitutional(),
 		doubtful:    isDoubtful(c),
+		score:       c.GetScore(),
 		merit:       meritOf(c),
 		near:        c.GetNearness(),
 		draw:        mix(seed ^ hashID(c.GetId())),

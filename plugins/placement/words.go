@@ -190,6 +190,9 @@ func (r *round) whyWorse(p, taken *peer) string {
 	case r.opShards[p.op] > 0 && p.op != taken.op:
 		return "its operator holds " + amount(r.opShards[p.op], "fragment") + " already, the peers taken spread wider"
 	}
+	if p.score < taken.score {
+		return "guards score it " + strconv.Itoa(int(p.score)) + ", the peers taken higher"
+	}
 	switch p.merit.behind(taken.merit) {
 	case balance:
 		return "low balance: " + balanceText(r.candidateOf(p).GetBalanceBytes()) + ", the peers taken do more for us"

@@ -33,6 +33,7 @@ var floor = map[string]int{
 	"host/wire":     3,
 
 	"sdk/guest":             1,
+	"sdk/policytest":        1,
 	"sdk/process":           2,
 	"sdk/process/processv1": 0,
 	"plugins/module":        3,

@@ -72,10 +72,11 @@ var floor = map[string]int{
 	"host/localapi": 10,
 	"host":          11,
 
-	"cmd/internal/daemon": 12,
-	"cmd/internal/demo":   12,
-	"cmd/tesd":            13,
-	"cmd/tes":             13,
+	"cmd/internal/daemon":      12,
+	"cmd/internal/demo":        12,
+	"cmd/internal/policybuild": 12,
+	"cmd/tesd":                 13,
+	"cmd/tes":                  13,
 }
 
 // outside lists what a room of a restricted part may import beyond the standard library and us.

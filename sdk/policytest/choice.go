@@ -70,5 +70,6 @@ func repairChoice(q *sdk.RepairRequest, response []byte) ([]string, error) {
 		out = append(out, fmt.Sprintf("tessera %s: rebuild %d, wait %d ms, priority %d",
 			sdk.ShortID(q.Tesseras[o.Tessera].Tessera), o.Rebuild, o.WaitMs, o.Priority))
 	}
+	slices.Sort(out[1:])
 	return out, nil
 }

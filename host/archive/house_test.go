@@ -20,6 +20,7 @@ import (
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/crashfs"
 	"github.com/tesseras/tesseras/host/sidecar"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/host/vfs"
@@ -46,13 +47,15 @@ func (c *clock) now() time.Time { return time.Unix(2_000_000_000+c.seconds.Add(1
 type house struct {
 	*Archive
 	dir string
-	fs  *vfs.Dir
+	fs  *vfs.Dir         // nil where the directory is in memory
+	mem *crashfs.FS      // the directory in memory
 	own *catalog.Catalog // the catalog, when it closes with the house
 	clk clock
 }
 
 type houseOptions struct {
 	fs      func(vfs.FS) vfs.FS // wraps the file system
+	disk    *crashfs.FS         // instead of a folder
 	reached func(string)
 	minFree uint64
 	now     func() time.Time
@@ -72,11 +75,14 @@ func openHouse(dir string, o houseOptions) (h *house, err error) {
 }
 
 func openDoors(dir string, o houseOptions) (_ *house, err error) {
-	h := &house{dir: dir}
-	if h.fs, err = vfs.OpenDir(dir); err != nil {
-		return nil, err
+	h := &house{dir: dir, mem: o.disk}
+	var fsys vfs.FS = o.disk
+	if o.disk == nil {
+		if h.fs, err = vfs.OpenDir(dir); err != nil {
+			return nil, err
+		}
+		fsys = h.fs
 	}
-	fsys := vfs.FS(h.fs)
 	if o.fs != nil {
 		fsys = o.fs(fsys)
 	}
@@ -88,7 +94,7 @@ func openDoors(dir string, o houseOptions) (_ *house, err error) {
 	if rows == nil {
 		rows, err = catalog.Open(filepath.Join(dir, "index"), catalog.Options{Ballast: -1, Now: o.now})
 		if err != nil {
-			return nil, errors.Join(err, h.fs.Close())
+			return nil, errors.Join(err, h.close())
 		}
 		h.own = rows
 	}
@@ -108,11 +114,14 @@ func openDoors(dir string, o houseOptions) (_ *house, err error) {
 	return h, nil
 }
 
-func (h *house) close() error {
-	if h.own == nil {
-		return h.fs.Close()
+func (h *house) close() (err error) {
+	if h.own != nil {
+		err = h.own.Close()
 	}
-	return errors.Join(h.own.Close(), h.fs.Close())
+	if h.fs != nil {
+		err = errors.Join(err, h.fs.Close())
+	}
+	return err
 }
 
 func newHouse(t testing.TB) *house { return reopen(t, t.TempDir(), houseOptions{}) }
@@ -213,6 +222,9 @@ func holiday() tree {
 
 // files lists what lies under a folder of the data directory.
 func (h *house) files(folder string) (out []string, err error) {
+	if h.mem != nil {
+		return slices.DeleteFunc(h.mem.Files(), func(name string) bool { return !strings.HasPrefix(name, folder+"/") }), nil
+	}
 	err = filepath.WalkDir(filepath.Join(h.dir, folder), func(p string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil

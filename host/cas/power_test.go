@@ -290,15 +290,16 @@ func (p *power) putBatch() error {
 
 func (p *power) discardBatch() error {
 	b := p.store.Batch()
+	var err error
 	for _, content := range powerContents {
-		if _, err := b.Stage(ctx, bytes.NewReader(content)); err != nil {
-			return err
+		if _, err = b.Stage(ctx, bytes.NewReader(content)); err != nil {
+			break
 		}
 	}
-	return b.Discard(func(h digest.Hash) (bool, error) {
+	return errors.Join(err, b.Discard(func(h digest.Hash) (bool, error) {
 		_, needed := p.need[h]
 		return needed, nil
-	})
+	}))
 }
 
 func (p *power) release(which int) error {
@@ -318,6 +319,61 @@ func (p *power) mend() error {
 	_ = p.fs.Damage(Path(h), func(b []byte) []byte { return append(b[:700:700], "rot"...) }) // where there is one
 	p.rotten = true
 	err := p.put(large, true)
-	p.rotten = false
+	p.rotten = err != nil
 	return err
+}
+
+// faultSize is how many failed calls TestEveryCallFails makes.
+var faultSize = suite.Size{CI: 700, Nightly: 700}
+
+// TestEveryCallFails lets every single call of every operation fail once with each error of a disk: the
+// error is told or made good, no pin stays, all that was acknowledged before is intact, now, after the
+// power is lost and when all is put again.
+func TestEveryCallFails(t *testing.T) {
+	cases := 0
+	for _, failure := range diskErrors {
+		for _, before := range [][]int{nil, {putBatchAct}} {
+			for act := range powerActs {
+				for at, failed := 1, true; failed; at++ {
+					failed = callFails(t, before, act, at, failure)
+					if failed {
+						cases++
+					}
+				}
+			}
+		}
+	}
+	faultSize.Executed(t, cases, "failed calls of the object store")
+}
+
+// putBatchAct is the act that puts all contents.
+const putBatchAct = 5
+
+// callFails lets one call of an act fail.
+func callFails(t *testing.T, before []int, act, at int, failure error) (failed bool) {
+	t.Helper()
+	p := &power{fs: crashfs.New(crashfs.Options{}), need: map[digest.Hash][]byte{}, rnd: rand.New(rand.NewPCG(1, 0))}
+	must(t, p.open())
+	for _, a := range before {
+		must(t, powerActs[a].do(p))
+	}
+	store := p.store
+	p.fs.FailAt(at, failure)
+	err := powerActs[act].do(p)
+	call := p.fs.Failed()
+	p.fs.FailAt(0, nil)
+	if call == "" {
+		must(t, err)
+		return false
+	}
+	if err != nil && !errors.Is(err, failure) {
+		t.Fatalf("%s, %s fails: %v", powerActs[act].name, call, err)
+	}
+	noPins(t, store)
+	for way, left := range p.fs.Aftermath(p.rnd) {
+		if err := errors.Join(p.check(left), p.goOn(left)); err != nil {
+			t.Fatalf("%s, %s fails with %v, then (way %d): %v", powerActs[act].name, call, failure, way, err)
+		}
+	}
+	return true
 }

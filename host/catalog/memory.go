@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 
 	"github.com/google/btree"
@@ -19,6 +20,18 @@ const memoryDegree = 32
 
 func newMemory() *memory {
 	return &memory{rows: btree.NewG(memoryDegree, func(a, b row) bool { return bytes.Compare(a.key, b.key) < 0 })}
+}
+
+// Fork gives another catalog in memory, as a process finds the index that starts after this one died
+// now: with all rows that were applied. Only a catalog in memory forks.
+func (c *Catalog) Fork() (*Catalog, error) {
+	m, ok := c.kv.(*memory)
+	if !ok {
+		return nil, errors.New("fork index: not in memory")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &Catalog{kv: &memory{rows: m.rows.Clone()}, now: c.now, log: c.log}, nil
 }
 
 func (m *memory) snapshot() snapshot {

@@ -20,6 +20,7 @@ import (
 	"github.com/tesseras/tesseras/host/custody"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/tessera"
@@ -99,17 +100,22 @@ func newRoom(t *testing.T) *room {
 		t.Fatal(err)
 	}
 	r := &room{root: root, objects: objects, catalog: books, papers: papers{}, journal: &receipts{}, self: self}
+	r.open(r.papers, r.journal)
+	return r
+}
+
+// open opens the service over the room's store and books.
+func (r *room) open(documents custody.Documents, journal holders.Journal) {
 	r.answer = &policy.Admission{Verdict: policy.Accept}
 	r.Service = custody.New(custody.Deps{
-		Objects: objects, Catalog: books, Documents: r.papers, Journal: r.journal, Admitter: r,
-		Node: self.Node, Owner: self.Owner.Key(), Peers: func() int { return 12 },
+		Objects: r.objects, Catalog: r.catalog, Documents: documents, Journal: journal, Admitter: r,
+		Node: r.self.Node, Owner: r.self.Owner.Key(), Peers: func() int { return 12 },
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}, custody.Config{
 		PeerLimit: 1 << 30, DeficitAllowance: 256 << 20,
 		Free:          func() (uint64, error) { return 1 << 40, nil },
 		Institutional: func(sdk.OwnerKey) bool { return false },
 	})
-	return r
 }
 
 // offer is a published tessera of somebody else, cut 3+2.

@@ -19,8 +19,16 @@ const (
 	envKills = "TESSERAS_TEST_CATALOG_KILLS"
 )
 
-// TestMain is also the child that opens, writes and closes until it is killed.
+// TestMain is also the child that opens, writes and closes until it is killed, and the one that works on
+// a full disk.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(envFull); dir != "" {
+		if err := smallDiskChild(dir, os.Args[1]); err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if dir := os.Getenv(envChild); dir != "" {
 		if err := child(dir); err != nil {
 			fmt.Println("error", err)

@@ -7,9 +7,11 @@ import (
 	"os"
 
 	"github.com/tesseras/tesseras/host"
+	"github.com/tesseras/tesseras/host/policy/wasm"
 )
 
 func main() {
+	wasm.MaybeCompileChild()
 	p := process{
 		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		serve: host.Serve, open: host.OpenLocal,

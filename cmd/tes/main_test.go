@@ -19,10 +19,12 @@ import (
 	"github.com/tesseras/tesseras/cmd/internal/daemon"
 	"github.com/tesseras/tesseras/host"
 	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/policy/wasm"
 )
 
 // TestMain lets the test binary be tes and tesd, so that scripts run real processes.
 func TestMain(m *testing.M) {
+	wasm.MaybeCompileChild()
 	testscript.Main(m, map[string]func(){
 		"tes": main,
 		"tesd": func() {

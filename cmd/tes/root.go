@@ -31,6 +31,7 @@ var verbs = []struct {
 	{"node", (*app).pathsVerb},
 	{"node", (*app).configVerb},
 	{"node", (*app).versionVerb},
+	{"node", (*app).policyVerb},
 	{"node", (*app).demoVerb},
 	{"", (*app).nodeVerb},
 }

@@ -54,7 +54,7 @@ func (l *line) posts() []*post {
 // newLine puts policies to their posts. at finds the post a policy has had so far, or makes one.
 func (c Config) newLine(role sdk.Role, linked Policy, at func(sdk.Role, Part, Policy) *post) *line {
 	chain := c.chain(role)
-	l := &line{deadline: c.Deadlines.of(role)}
+	l := &line{deadline: c.Deadlines.Of(role)}
 	for _, g := range chain.Guards {
 		l.guards = append(l.guards, guard{at(role, PartGuard, g.Policy), g.Closed})
 	}
@@ -114,7 +114,8 @@ func (c Config) chain(role sdk.Role) Chain {
 	return c.Placement
 }
 
-func (d Deadlines) of(role sdk.Role) time.Duration {
+// Of is the deadline of a role, the default where none is set.
+func (d Deadlines) Of(role sdk.Role) time.Duration {
 	switch role {
 	case sdk.RoleReciprocity:
 		return orDefault(d.Admit, 100*time.Millisecond)

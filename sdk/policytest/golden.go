@@ -100,12 +100,12 @@ func (g Golden) Answer(s Subject) (answered Golden, problem, err error) {
 	if err := check(g.Role, guards(question), request, response); err != nil {
 		return answered, err, nil
 	}
-	problem, err = g.compare(response, answered.Want)
+	problem, err = g.compare(answer, answered.Want)
 	return answered, problem, err
 }
 
-// compare holds an answer's bytes against those of what is wanted.
-func (g Golden) compare(response []byte, got json.RawMessage) (problem, err error) {
+// compare holds an answer against what is wanted, whichever of the ways protobuf has it is encoded in.
+func (g Golden) compare(answer message, got json.RawMessage) (problem, err error) {
 	if len(g.Want) == 0 {
 		return nil, nil
 	}
@@ -113,11 +113,12 @@ func (g Golden) compare(response []byte, got json.RawMessage) (problem, err erro
 	if err := fromPlain(g.Want, wanted); err != nil {
 		return nil, fmt.Errorf("case %s: %w: want: %w", g.Name, ErrGolden, err)
 	}
-	b, err := wanted.MarshalVT()
-	if err != nil {
+	a, errA := answer.MarshalVT()
+	b, errB := wanted.MarshalVT()
+	if err := errors.Join(errA, errB); err != nil {
 		return nil, fmt.Errorf("case %s: %w", g.Name, err)
 	}
-	if bytes.Equal(b, response) {
+	if bytes.Equal(a, b) {
 		return nil, nil
 	}
 	want, err := plain(wanted)

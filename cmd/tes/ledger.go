@@ -84,7 +84,7 @@ func printAudit(w io.Writer, audit localapi.Audit) {
 			row(w, short(p.Node), short(p.Owner), size(p.WeKeep), "-", "-", size(p.WeSayTheyDo), "not reached: "+p.WhyUnreached)
 			continue
 		}
-		row(w, short(p.Node), short(p.Owner), size(p.WeKeep), size(p.TheySayWe), size(p.TheyKeep), size(p.WeSayTheyDo), verdict(p))
+		row(w, short(p.Node), short(p.Owner), size(p.WeKeep), size(p.TheySayWe), size(p.TheyKeep), size(p.WeSayTheyDo), auditWords(p))
 	}
 	row(w, fmt.Sprintf("%d receipts given and %d taken were checked, %d are bad.", audit.Receipts.Given, audit.Receipts.Taken, audit.Receipts.Bad))
 	switch {
@@ -97,8 +97,8 @@ func printAudit(w io.Writer, audit localapi.Audit) {
 	}
 }
 
-// verdict says what a difference means.
-func verdict(p localapi.AuditedPeer) string {
+// auditWords says what a difference means.
+func auditWords(p localapi.AuditedPeer) string {
 	switch p.Verdict {
 	case localapi.AuditLess:
 		if p.TheyKeep < p.WeSayTheyDo {

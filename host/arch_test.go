@@ -68,6 +68,9 @@ var floor = map[string]int{
 	"host/attest":  9,
 	"host/repair":  9,
 	"host/restore": 9,
+	"host/sweep":   9,
+	"host/scrub":   9,
+	"host/heal":    9,
 
 	"host/localapi": 10,
 	"host":          11,

@@ -262,14 +262,9 @@ func (l *local) NodeStatus(context.Context) (localapi.NodeStatus, error) {
 			}
 			s.Tesseras++
 		}
-		for f, err := range tx.AllFragments(catalog.FragmentKey{}) {
-			if err != nil {
-				return err
-			}
-			s.FragmentsHeld++
-			s.BytesHeld += f.Size
-		}
-		return nil
+		totals, err := tx.Totals()
+		s.FragmentsHeld, s.BytesHeld = int(totals.Fragments), totals.FragmentBytes
+		return err
 	})
 	return s, err
 }
@@ -293,10 +288,24 @@ type state struct {
 	name   string
 	report health.Report
 	plan   *fragment.FragmentPlan // nil before the first publish
+	damage []localapi.Damage      // of the own copy
 }
 
 // health tells how one of the owner's tesseras stands, by what is known here.
 func (l *local) health(t catalog.Tessera, busy func(sdk.TesseraID) bool) (state, error) {
+	s, err := l.standing(t, busy)
+	if err != nil {
+		return s, err
+	}
+	s.damage, err = l.damageOf(t.ID)
+	if len(s.damage) > 0 {
+		s.name = string(health.CorruptLocal)
+	}
+	return s, err
+}
+
+// standing is health but for damage on this disk.
+func (l *local) standing(t catalog.Tessera, busy func(sdk.TesseraID) bool) (state, error) {
 	if !t.WantPublished {
 		return state{name: localapi.HealthLocal}, nil
 	}

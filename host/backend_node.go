@@ -301,10 +301,17 @@ func (n *Node) RepairRun(ctx context.Context, id sdk.TesseraID, progress localap
 		}
 		only = []sdk.TesseraID{id}
 	}
+	cured, err := n.healer.Run(ctx, only)
+	if err != nil {
+		return localapi.RepairReport{CorruptHealed: cured.Healed, Failures: []localapi.Failure{}}, explain(err)
+	}
 	s, err := n.repairer.Run(ctx, only)
 	report := localapi.RepairReport{
 		Checked: s.Checked, Healthy: s.Healthy, Repaired: s.Repaired, RebuiltFragments: s.Rebuilt,
-		Failed: len(s.Failed), CorruptHealed: s.CorruptHealed, Failures: []localapi.Failure{},
+		Failed: len(s.Failed) + len(cured.Failed), CorruptHealed: s.CorruptHealed + cured.Healed, Failures: []localapi.Failure{},
+	}
+	for _, f := range cured.Failed {
+		report.Failures = append(report.Failures, localapi.Failure{ID: f.Tessera, Why: "damage here could not be made good: " + f.Err.Error()})
 	}
 	for _, f := range s.Failed {
 		report.Failures = append(report.Failures, localapi.Failure{ID: f.Tessera, Why: f.Err.Error()})
@@ -314,13 +321,21 @@ func (n *Node) RepairRun(ctx context.Context, id sdk.TesseraID, progress localap
 
 // hasPlan tells whether there is anything to repair by.
 func (n *Node) hasPlan(id sdk.TesseraID) error {
-	if _, err := n.archive.Get(id); err != nil {
-		return explain(err)
-	}
+	keeps := false // a fragment of somebody else's
 	err := n.catalog.View(func(tx *catalog.Tx) error {
+		for _, err := range tx.Fragments(id) {
+			keeps = err == nil
+			return err
+		}
 		_, err := tx.Plan(id)
 		return err
 	})
+	if keeps {
+		return nil
+	}
+	if _, err := n.archive.Get(id); err != nil {
+		return explain(err)
+	}
 	if errors.Is(err, catalog.ErrNotFound) {
 		return localapi.Fail(localapi.CodeFailed, "tes publish gives it to peers first", fmt.Errorf("%s was never published", id.Short()))
 	}

@@ -45,10 +45,10 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 	}
 	s := localapi.Status{
 		ID: id, Title: localapi.Name(t.Title), Tier: tierName(fragment.TierOf(t.Packed)), Health: st.name,
-		SizeBytes: t.Bytes, Created: localapi.Moment{Time: t.Created}, Holders: []localapi.Holder{}, Damage: []localapi.Damage{}, Notes: []string{},
+		SizeBytes: t.Bytes, Created: localapi.Moment{Time: t.Created}, Holders: []localapi.Holder{}, Damage: st.damage, Notes: []string{},
 	}
 	if st.plan == nil {
-		if st.name == string(health.CorruptLocal) {
+		if st.name == string(health.CorruptLocal) && len(st.damage) == 0 {
 			s.Damage = append(s.Damage, localapi.Damage{Problem: "its plan is damaged here; tes publish makes it again"})
 			return s, nil
 		}
@@ -82,6 +82,12 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 	s := localapi.Status{
 		ID: id, Title: localapi.Name(head.Title), Tier: tierName(plan.Tier), Health: string(report.Status), SizeBytes: head.Bytes,
 		Created: localapi.Moment{Time: head.Created}, Holders: []localapi.Holder{}, Damage: []localapi.Damage{}, Notes: []string{},
+	}
+	if s.Damage, err = l.damageOf(id); err != nil {
+		return s, err
+	}
+	if len(s.Damage) > 0 {
+		s.Health = string(health.CorruptLocal)
 	}
 	kept := 0
 	err = l.catalog.View(func(tx *catalog.Tx) error {

@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/journal"
 )
@@ -24,3 +26,22 @@ func (n *Node) Closing() <-chan struct{} { return n.background.Done() }
 
 // CheckOwnClaim looks at the node's own record now.
 func (n *Node) CheckOwnClaim(ctx context.Context) { n.checkOwnClaim(ctx) }
+
+// Metrics gives each metric of a running node, the labelled ones summed up. Of a summary it gives _sum
+// and _count.
+func (n *Node) Metrics() (map[string]float64, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&collector{n})
+	families, err := registry.Gather()
+	all := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			all[f.GetName()] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			if s := m.GetSummary(); s != nil {
+				all[f.GetName()+"_sum"] += s.GetSampleSum()
+				all[f.GetName()+"_count"] += float64(s.GetSampleCount())
+			}
+		}
+	}
+	return all, err
+}

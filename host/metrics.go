@@ -81,6 +81,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count(descPoolHits, float64(pool.Hits))
 	count(descPoolMisses, float64(pool.Misses))
 	count(descPoolEvictions, float64(pool.Evictions))
+	collectStore(c.node, gauge, count, out)
 	for _, d := range c.node.decisions.List() {
 		count(descDecisions, float64(d.Calls), string(d.Role), d.Policy, d.Runtime, string(d.Outcome))
 	}

@@ -197,7 +197,9 @@ func (n *network) Held(ctx context.Context, from identity.Contact, plan *fragmen
 			if err != nil {
 				return err
 			}
-			indices = append(indices, f.Index)
+			if _, err := tx.Damage(f.Hash); errors.Is(err, catalog.ErrNotFound) {
+				indices = append(indices, f.Index)
+			}
 		}
 		return nil
 	})

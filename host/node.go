@@ -20,6 +20,7 @@ import (
 	"github.com/tesseras/tesseras/host/custody"
 	"github.com/tesseras/tesseras/host/cycle"
 	"github.com/tesseras/tesseras/host/dht"
+	"github.com/tesseras/tesseras/host/heal"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/institution"
@@ -52,6 +53,7 @@ type Node struct {
 	publisher *publish.Service
 	restorer  *restore.Service
 	repairer  *repair.Service
+	healer    *heal.Service
 	cycle     *cycle.Cycle
 	announcer *announcer
 	opened    time.Time
@@ -184,6 +186,12 @@ func (n *Node) joinServices() {
 		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance),
 		Institutional: n.institutions.Owner,
 	})
+	n.healer = heal.New(heal.Deps{
+		Objects: n.objects, Catalog: n.catalog, Log: n.log,
+		Collect: func(ctx context.Context, id sdk.TesseraID) (heal.Collected, error) {
+			return n.restorer.Collect(ctx, id, nil)
+		},
+	})
 	n.cycle = cycle.New(cycle.Config{
 		Interval: r.RepairInterval.Std(), Jitter: r.RepairJitter.Std(), First: n.firstRound(),
 	}, n.log,
@@ -192,8 +200,12 @@ func (n *Node) joinServices() {
 		cycle.Step{Name: "settle", Run: n.publisher.Settle},
 		cycle.Step{Name: "withdraw", Run: n.publisher.Withdraw},
 		cycle.Step{Name: "collect", Run: func(ctx context.Context) error { _, err := n.catalog.Collect(ctx, n.objects); return err }},
+		cycle.Step{Name: "sweep", Run: n.sweeper.Step},
+		cycle.Step{Name: "scrub", Run: n.scrubber.Step},
+		cycle.Step{Name: "heal", Run: n.healer.Step},
 		cycle.Step{Name: "note", Run: n.noteRound},
 	)
+	n.scrubber.Hurry = n.cycle.Awaited
 	serveCustody(n.net, keeper)
 	serveAttest(n.net, attest.New(n.catalog, n.id.Node, time.Now))
 	serveAccounts(n.net, n.catalog, n.id.Owner.Key())

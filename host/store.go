@@ -15,7 +15,9 @@ import (
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/journal"
+	"github.com/tesseras/tesseras/host/scrub"
 	"github.com/tesseras/tesseras/host/sidecar"
+	"github.com/tesseras/tesseras/host/sweep"
 	"github.com/tesseras/tesseras/host/vfs"
 )
 
@@ -29,6 +31,8 @@ type store struct {
 	objects   *cas.Store
 	documents documents
 	archive   *archive.Archive
+	sweeper   *sweep.Service
+	scrubber  *scrub.Service
 }
 
 // openStore opens the data directory and finishes what a crash cut short. It is the only way to open
@@ -74,7 +78,10 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	if err != nil {
 		return s, err
 	}
-	return s, s.archive.Recover(ctx)
+	if err := s.archive.Recover(ctx); err != nil {
+		return s, err
+	}
+	return s, s.openCare(cfg, log)
 }
 
 // lockWait turns "do not wait" into what the catalog calls it.

@@ -27,6 +27,8 @@ var verbs = []struct {
 	{"network", (*app).peersVerb},
 	{"network", (*app).ledgerVerb},
 	{"network", (*app).repairVerb},
+	{"node", (*app).scrubVerb},
+	{"node", (*app).gcVerb},
 	{"node", (*app).idVerb},
 	{"node", (*app).pathsVerb},
 	{"node", (*app).configVerb},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 
@@ -83,6 +84,16 @@ func (a *Archive) Manifest(id sdk.TesseraID) (*tessera.Manifest, error) {
 	if err := a.visible(id); err != nil {
 		return nil, fmt.Errorf("manifest of %s: %w", id.Short(), err)
 	}
+	return a.ReadManifest(id)
+}
+
+// Manifests gives the ids of the manifests on this disk, visible or not, ascending.
+func (a *Archive) Manifests() iter.Seq2[sdk.TesseraID, error] {
+	return a.manifests.List(sidecar.Manifest)
+}
+
+// ReadManifest is Manifest for a tessera that may not be visible.
+func (a *Archive) ReadManifest(id sdk.TesseraID) (*tessera.Manifest, error) {
 	doc, err := a.manifests.Read(id, sidecar.Manifest, maxManifest)
 	if errors.Is(err, sidecar.ErrNotFound) || errors.Is(err, sidecar.ErrTooBig) {
 		return nil, fmt.Errorf("manifest of %s: %w: %w", id.Short(), ErrDamaged, err)

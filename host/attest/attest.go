@@ -7,6 +7,7 @@ package attest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -53,9 +54,21 @@ func (s *Service) Answer(_ context.Context, verifier sdk.NodeKey, q *wire.Attest
 
 func holding(tx *catalog.Tx, t sdk.TesseraID) (wire.Holding, error) {
 	h := wire.Holding{Tessera: t}
+	some, err := tx.AnyDamage()
+	if err != nil {
+		return h, err
+	}
 	for f, err := range tx.Fragments(t) {
 		if err != nil {
 			return h, err
+		}
+		if some {
+			if _, err := tx.Damage(f.Hash); !errors.Is(err, catalog.ErrNotFound) {
+				if err != nil {
+					return h, err
+				}
+				continue // it is not whole here, and this node knows
+			}
 		}
 		h.Fragments = append(h.Fragments, wire.HeldFragment{Index: f.Index, Checksum: f.Hash})
 	}

@@ -52,6 +52,7 @@ func (b *Batch) Stage(ctx context.Context, r io.Reader) (Object, error) {
 		b.err = fmt.Errorf("store object: %w", err)
 		return Object{}, b.err
 	}
+	b.s.count(o)
 	return o, nil
 }
 

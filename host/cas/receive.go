@@ -11,7 +11,7 @@ import (
 
 // incoming is a content in a temporary file, not synced.
 type incoming struct {
-	fs   vfs.FS
+	s    *Store
 	name string
 	file vfs.File
 	size int64
@@ -19,15 +19,20 @@ type incoming struct {
 }
 
 // discard closes and removes the file.
-func (in *incoming) discard() error { return errors.Join(in.file.Close(), in.fs.Remove(in.name)) }
+func (in *incoming) discard() error {
+	defer in.s.temps.leave(in.name)
+	return errors.Join(in.file.Close(), in.s.fs.Remove(in.name))
+}
 
 func (s *Store) newIncoming(h *digest.Hasher) (*incoming, error) {
 	name := s.tempName()
+	s.temps.enter(name)
 	f, err := s.fs.Create(name)
 	if err != nil {
+		s.temps.leave(name)
 		return nil, err
 	}
-	return &incoming{fs: s.fs, name: name, file: f, hash: h}, nil
+	return &incoming{s: s, name: name, file: f, hash: h}, nil
 }
 
 // receive writes all of r to a temporary file and hashes it on the way.
@@ -59,12 +64,20 @@ func (s *Store) pump(ctx context.Context, in *incoming, r io.Reader) error {
 			return err
 		}
 		in.size += int64(n)
+		if in.size%roomEvery < int64(n) { // the size of what comes was not known before
+			if err := s.Room(0); err != nil {
+				return err
+			}
+		}
 		if end {
 			return nil
 		}
 		now, next = next, now
 	}
 }
+
+// roomEvery is after how many bytes of a content it is asked again whether there is room.
+const roomEvery = 8 << 20
 
 // aside is from how many bytes on hashing beside the write pays for the goroutine.
 const aside = 64 << 10

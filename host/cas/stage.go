@@ -39,6 +39,7 @@ func (s *Store) Stage(ctx context.Context, r io.Reader, known *digest.Hash) (Obj
 	if err != nil {
 		return Object{}, fmt.Errorf("store object: %w", err)
 	}
+	s.count(o)
 	return o, nil
 }
 
@@ -117,6 +118,7 @@ func (s *Store) commit(in *incoming, h digest.Hash) error {
 // settle syncs a received file and gives it the name of its hash. Its folder is not synced. The
 // temporary file is gone afterwards, whatever happens.
 func (s *Store) settle(in *incoming, h digest.Hash) error {
+	defer s.temps.leave(in.name)
 	if err := in.file.Sync(); err != nil {
 		return errors.Join(err, in.discard())
 	}

@@ -84,6 +84,8 @@ type Store struct {
 	seq     atomic.Uint64
 	stripes [256]stripe // by the first byte of the hash
 	folders folders
+	temps   temps
+	stats   stats
 	rooms   chan []byte // buffers of cfg.room bytes that are free to use
 }
 
@@ -102,7 +104,7 @@ func New(fsys vfs.FS, cfg Config) (*Store, error) {
 	if cfg.room <= 0 {
 		cfg.room = chunk
 	}
-	s := &Store{fs: fsys, cfg: cfg, run: rand.Text()[:8], folders: folders{fs: fsys}, rooms: make(chan []byte, maxRooms)}
+	s := &Store{fs: fsys, cfg: cfg, run: rand.Text()[:8], folders: folders{fs: fsys}, temps: temps{live: map[string]bool{}}, rooms: make(chan []byte, maxRooms)}
 	if err := s.prepare(); err != nil {
 		return nil, fmt.Errorf("open object store: %w", err)
 	}

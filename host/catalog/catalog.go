@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,6 +67,10 @@ type Catalog struct {
 	now   func() time.Time
 	log   *slog.Logger
 
+	committed *committed // nil in memory
+	fresh     bool
+	collected atomic.Int64
+
 	writer sync.Mutex // held by the one Update under way; guards failed and space
 	failed error      // the write error after which nothing is written any more
 
@@ -107,8 +112,15 @@ func open(dir string, o Options) (c *Catalog, err error) {
 		return nil, err
 	}
 	c = &Catalog{kv: db, space: space, lock: lock, now: o.Now, log: o.Logger}
-	if err := c.checkVersion(); err != nil {
-		return nil, errors.Join(err, db.close())
+	c.committed, err = openCommitted(dir, o.Logger)
+	if err == nil {
+		err = c.checkVersion()
+	}
+	if err == nil {
+		err = c.checkBooks()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.committed.close(), db.close())
 	}
 	return c, nil
 }
@@ -117,11 +129,14 @@ func open(dir string, o Options) (c *Catalog, err error) {
 func OpenMemory(o Options) (*Catalog, error) {
 	o = o.withDefaults()
 	c := &Catalog{kv: newMemory(), now: o.Now, log: o.Logger}
-	if err := c.checkVersion(); err != nil {
+	if err := errors.Join(c.checkVersion(), c.checkBooks()); err != nil {
 		return nil, fmt.Errorf("open index in memory: %w", err)
 	}
 	return c, nil
 }
+
+// Fresh tells that Open found nothing and began an empty index.
+func (c *Catalog) Fresh() bool { return c.fresh }
 
 // Close waits for the transactions under way and closes the index. Later calls give ErrClosed.
 func (c *Catalog) Close() error {
@@ -134,7 +149,7 @@ func (c *Catalog) Close() error {
 	c.mu.Unlock()
 	c.users.Wait()
 	c.space.beforeClose()
-	err := c.kv.close()
+	err := errors.Join(c.kv.close(), c.committed.close())
 	if c.lock != nil {
 		c.lock.release()
 	}
@@ -188,11 +203,14 @@ func (c *Catalog) update(fn func(*Tx) error, guard func(*space) error) error {
 // commit makes the transaction durable. The log of the index is a sequence: after a failed write
 // there may be a hole in it, and what follows a hole is lost at the next start, so nothing may follow.
 func (c *Catalog) commit(tx *Tx) error {
-	changes := tx.changes()
-	if len(changes) == 0 {
+	if tx.pending.Len() == 0 {
 		return nil
 	}
-	err := c.kv.apply(changes)
+	sequence, err := tx.enterBooks()
+	if err != nil {
+		return err
+	}
+	err = c.kv.apply(tx.changes())
 	if errors.Is(err, ErrTooBig) {
 		return err
 	}
@@ -201,6 +219,7 @@ func (c *Catalog) commit(tx *Tx) error {
 		c.log.Error("index write failed, index is read-only until it is opened again", "err", err)
 		return fmt.Errorf("write index: %w", err)
 	}
+	c.committed.write(sequence)
 	return nil
 }
 

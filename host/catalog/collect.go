@@ -51,6 +51,9 @@ func (c *Catalog) Collect(ctx context.Context, store Remover) (removed int, err 
 	}
 }
 
+// Collected is how many objects Collect has removed since the catalog was opened.
+func (c *Catalog) Collected() int64 { return c.collected.Load() }
+
 // released lists up to collectStep released objects at or after a hash.
 func (c *Catalog) released(from digest.Hash) (part []digest.Hash, err error) {
 	err = c.View(func(tx *Tx) error {
@@ -75,6 +78,7 @@ func (c *Catalog) collect(store Remover, released []digest.Hash) (removed int, e
 	if err != nil {
 		return 0, err
 	}
+	c.collected.Add(int64(len(gone)))
 	isGone := make(map[digest.Hash]bool, len(gone))
 	for _, h := range gone {
 		isGone[h] = true

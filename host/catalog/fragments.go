@@ -50,6 +50,8 @@ func (tx *Tx) AddFragment(f FragmentRef) (added bool, err error) {
 	if err := tx.addReference(f.Hash, f.Size, f.reference()); err != nil {
 		return false, err
 	}
+	tx.delta.Fragments++
+	tx.delta.FragmentBytes += f.Size
 	return true, tx.set(f.Key().row(), newValue().raw(f.Hash[:]).uint(uint64(f.Size)).time(f.Stored))
 }
 
@@ -78,6 +80,8 @@ func (tx *Tx) DropFragment(t sdk.TesseraID, index int) (last bool, err error) {
 	if err := tx.del(f.Key().row()); err != nil {
 		return false, err
 	}
+	tx.delta.Fragments--
+	tx.delta.FragmentBytes -= f.Size
 	return tx.dropReference(f.Hash, f.reference())
 }
 

@@ -29,7 +29,7 @@ func FuzzRows(f *testing.F) {
 		for _, decode := range []func(row) error{
 			ignore(decodeTessera), ignore(decodePlan), ignore(decodeHolder), ignore(decodeHeldBy), ignore(decodeIntent),
 			ignore(decodePeer), ignore(decodeBlobRef), ignore(decodeFragment), ignore(decodeLedger), ignore(decodeObject),
-			ignore(decodeReferrer), ignore(decodeReleased),
+			ignore(decodeReferrer), ignore(decodeReleased), ignore(decodeDamage), ignore(decodeBooks),
 		} {
 			_ = decode(r)
 		}

@@ -22,6 +22,7 @@ const (
 	kindLedger    = 'l'
 	kindIntent    = 'i'
 	kindPeer      = 'n'
+	kindDamage    = 'd'
 )
 
 // maxName bounds the variable part of a key.

@@ -35,6 +35,7 @@ func (c *Catalog) checkVersion() error {
 		return err
 	})
 	if errors.Is(err, ErrNotFound) {
+		c.fresh = true
 		return c.Reclaim(func(tx *Tx) error {
 			return tx.PutMeta(metaVersion, strconv.AppendInt(nil, StorageVersion, 10))
 		})

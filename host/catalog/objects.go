@@ -80,6 +80,15 @@ func (tx *Tx) DropObject(h digest.Hash) (dropped bool, err error) {
 	if err := tx.del(hashKey(kindReleased, h)); err != nil || needed {
 		return false, err
 	}
+	o, err := tx.Object(h)
+	if errors.Is(err, ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	tx.delta.Objects--
+	tx.delta.Bytes -= o.Size
 	return true, tx.del(hashKey(kindObject, h))
 }
 
@@ -91,10 +100,15 @@ func (tx *Tx) addReference(h digest.Hash, size int64, ref enc) error {
 		if err := tx.set(hashKey(kindObject, h), newValue().uint(uint64(size)).time(tx.now())); err != nil {
 			return err
 		}
+		tx.delta.Objects++
+		tx.delta.Bytes += size
 	case err != nil:
 		return err
 	case o.Size != size:
 		return fmt.Errorf("object %s of %d bytes, not %d: %w", h.Short(), o.Size, size, ErrConflict)
+	}
+	if _, err := tx.Healed(h); err != nil { // whoever refers to an object has just found it whole
+		return err
 	}
 	return tx.set(ref, newValue())
 }
@@ -107,6 +121,9 @@ func (tx *Tx) dropReference(h digest.Hash, ref enc) (last bool, err error) {
 	}
 	needed, err := tx.Needed(h)
 	if err != nil || needed {
+		return false, err
+	}
+	if _, err := tx.Healed(h); err != nil { // what nobody needs cannot be damaged
 		return false, err
 	}
 	return true, tx.set(hashKey(kindReleased, h), newValue())

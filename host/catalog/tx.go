@@ -30,6 +30,7 @@ type Tx struct {
 	base    snapshot
 	pending *btree.BTreeG[change] // nil in a View
 	bytes   int
+	delta   Totals // what the transaction adds to the totals
 	now     func() time.Time
 }
 

@@ -184,7 +184,11 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 		added, err := tx.AddFragment(catalog.FragmentRef{
 			Tessera: plan.Tessera, Index: id.Index, Hash: id.Checksum, Size: object.Size, Stored: s.Now(),
 		})
-		if err != nil || !added {
+		if err != nil {
+			return err
+		}
+		if !added { // it was here before, damaged perhaps
+			_, err := tx.Healed(id.Checksum)
 			return err
 		}
 		if err := s.planRow(tx, plan); err != nil {

@@ -74,6 +74,9 @@ func (c *Cycle) Wake() {
 	}
 }
 
+// Awaited tells that somebody has asked for a round: a step that can be cut short should be.
+func (c *Cycle) Awaited() bool { return len(c.wake) > 0 }
+
 // Round runs every step once. A step that fails does not keep the later ones from running; the
 // errors come back joined. Rounds never overlap.
 func (c *Cycle) Round(ctx context.Context) error {

@@ -14,6 +14,7 @@ type Backend interface {
 	Tesseras
 	Network
 	Maintenance
+	Disk
 	Node
 }
 
@@ -55,6 +56,18 @@ type Maintenance interface {
 	// RepairRun looks after one tessera, or after all for the zero id. What could not be repaired is
 	// counted and named in the report; an error means that it could not go on.
 	RepairRun(ctx context.Context, id sdk.TesseraID, progress ProgressFunc) (RepairReport, error)
+}
+
+// Disk is what lies on this disk, and whether it is what it should be.
+type Disk interface {
+	// GC removes what nobody needs.
+	GC(ctx context.Context, o GCOptions) (Swept, error)
+	// Scrub reads every object now, whatever the period and the pause say. Damage is a result; an error
+	// means that it could not look.
+	Scrub(ctx context.Context, progress ProgressFunc) (Scrubbed, error)
+	// ScrubControl starts, pauses or resumes the scrub that goes on by itself, or only tells how it
+	// stands.
+	ScrubControl(ctx context.Context, action ScrubAction) (ScrubStatus, error)
 }
 
 // Node is the node itself.

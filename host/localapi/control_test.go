@@ -29,7 +29,24 @@ func TestEveryRequestCarriesEveryField(t *testing.T) {
 			"ledger":   func() (any, any, error) { v, err := c.Ledger(ctx); return v, []Account{anAccount}, err },
 			"audit":    func() (any, any, error) { v, err := c.AuditLedger(ctx); return v, anAudit, err },
 			"plan":     func() (any, any, error) { v, err := c.RepairPlan(ctx); return v, []RepairStep{aStep}, err },
-			"run":      func() (any, any, error) { v, err := c.RepairRun(ctx, "", ignore); return v, aReport, err },
+			"gc": func() (any, any, error) {
+				want := aSwept
+				want.BytesFreed = int64(time.Minute)
+				v, err := c.GC(ctx, GCOptions{DryRun: true, Grace: time.Minute})
+				return v, want, err
+			},
+			"gc by default": func() (any, any, error) {
+				want := aSwept
+				want.DryRun, want.BytesFreed = false, -1
+				v, err := c.GC(ctx, GCOptions{Grace: -1})
+				return v, want, err
+			},
+			"scrub": func() (any, any, error) { v, err := c.Scrub(ctx, ignore); return v, aScrub, err },
+			"scrub pause": func() (any, any, error) {
+				v, err := c.ScrubControl(ctx, ScrubPause)
+				return v, aScrubStatus, err
+			},
+			"run": func() (any, any, error) { v, err := c.RepairRun(ctx, "", ignore); return v, aReport, err },
 		} {
 			got, want, err := ask()
 			if err != nil || !reflect.DeepEqual(got, want) {

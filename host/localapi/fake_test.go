@@ -85,6 +85,23 @@ func (f *fake) RepairRun(_ context.Context, id sdk.TesseraID, _ ProgressFunc) (R
 	return aReport, f.fail
 }
 
+func (f *fake) GC(_ context.Context, o GCOptions) (Swept, error) {
+	s := aSwept
+	s.DryRun, s.BytesFreed = o.DryRun, int64(o.Grace)
+	return s, f.fail
+}
+
+func (f *fake) Scrub(_ context.Context, progress ProgressFunc) (Scrubbed, error) {
+	progress(Progress{"reading", 1, 2, Bytes})
+	return aScrub, f.fail
+}
+
+func (f *fake) ScrubControl(_ context.Context, action ScrubAction) (ScrubStatus, error) {
+	s := aScrubStatus
+	s.State = string(action)
+	return s, f.fail
+}
+
 func (f *fake) NodeStatus(context.Context) (NodeStatus, error) { return aNode, f.fail }
 
 func (f *fake) Identity(context.Context) (Identity, error) { return anIdentity, f.fail }
@@ -121,8 +138,14 @@ var (
 		[]Damage{{"x", nil, "y"}},
 		[]string{"note"},
 	}
-	aStep      = RepairStep{anID, "title", "corrupt_local", 1, 2, []int{3, 4}, "rebuild", "because"}
-	aReport    = RepairReport{1, 2, 3, 4, 5, 6, []Failure{{anID, "no peers"}}}
+	aStep   = RepairStep{anID, "title", "corrupt_local", 1, 2, []int{3, 4}, "rebuild", "because"}
+	aReport = RepairReport{1, 2, 3, 4, 5, 6, []Failure{{anID, "no peers"}}}
+	aSwept  = Swept{1, 2, 3, 4, 5, 6, true, "leapt", "rebuilt"}
+	aHit    = Hit{anID, "title", Damage{"x", &aFragment, "y"}, digest.Of(nil)}
+	aScrub  = Scrubbed{1, 2, 3, 4, []Hit{aHit}}
+
+	aScrubStatus = ScrubStatus{"pause", 1, 2, 3, 4, 5, 6, aMoment, aMoment, aMoment, []Hit{aHit}}
+
 	aNode      = NodeStatus{aNodeID, "192.0.2.1:1", 1, 2, 3, 4, 5}
 	anIdentity = Identity{aNodeID, "192.0.2.1:1", anOwner}
 )

@@ -61,6 +61,12 @@ const (
 	LocalRepairPlanProcedure = "/tesseras.local.v1.Local/RepairPlan"
 	// LocalRepairRunProcedure is the fully-qualified name of the Local's RepairRun RPC.
 	LocalRepairRunProcedure = "/tesseras.local.v1.Local/RepairRun"
+	// LocalGCProcedure is the fully-qualified name of the Local's GC RPC.
+	LocalGCProcedure = "/tesseras.local.v1.Local/GC"
+	// LocalScrubProcedure is the fully-qualified name of the Local's Scrub RPC.
+	LocalScrubProcedure = "/tesseras.local.v1.Local/Scrub"
+	// LocalScrubControlProcedure is the fully-qualified name of the Local's ScrubControl RPC.
+	LocalScrubControlProcedure = "/tesseras.local.v1.Local/ScrubControl"
 	// LocalNodeProcedure is the fully-qualified name of the Local's Node RPC.
 	LocalNodeProcedure = "/tesseras.local.v1.Local/Node"
 	// LocalIdentityProcedure is the fully-qualified name of the Local's Identity RPC.
@@ -83,6 +89,10 @@ type LocalClient interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	RepairPlan(context.Context, *RepairPlanRequest) (*RepairPlanResponse, error)
 	RepairRun(context.Context, *RepairRunRequest) (*connect.ServerStreamForClient[Event], error)
+	// What lies on this disk.
+	GC(context.Context, *GCRequest) (*GCResponse, error)
+	Scrub(context.Context, *ScrubRequest) (*connect.ServerStreamForClient[Event], error)
+	ScrubControl(context.Context, *ScrubControlRequest) (*ScrubState, error)
 	// The node itself.
 	Node(context.Context, *NodeRequest) (*NodeResponse, error)
 	Identity(context.Context, *IdentityRequest) (*IdentityResponse, error)
@@ -165,6 +175,24 @@ func NewLocalClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(localMethods.ByName("RepairRun")),
 			connect.WithClientOptions(opts...),
 		),
+		gC: connect.NewClient[GCRequest, GCResponse](
+			httpClient,
+			baseURL+LocalGCProcedure,
+			connect.WithSchema(localMethods.ByName("GC")),
+			connect.WithClientOptions(opts...),
+		),
+		scrub: connect.NewClient[ScrubRequest, Event](
+			httpClient,
+			baseURL+LocalScrubProcedure,
+			connect.WithSchema(localMethods.ByName("Scrub")),
+			connect.WithClientOptions(opts...),
+		),
+		scrubControl: connect.NewClient[ScrubControlRequest, ScrubState](
+			httpClient,
+			baseURL+LocalScrubControlProcedure,
+			connect.WithSchema(localMethods.ByName("ScrubControl")),
+			connect.WithClientOptions(opts...),
+		),
 		node: connect.NewClient[NodeRequest, NodeResponse](
 			httpClient,
 			baseURL+LocalNodeProcedure,
@@ -182,19 +210,22 @@ func NewLocalClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 
 // localClient implements LocalClient.
 type localClient struct {
-	list        *connect.Client[ListRequest, ListResponse]
-	show        *connect.Client[ShowRequest, ShowResponse]
-	delete      *connect.Client[DeleteRequest, DeleteResponse]
-	verify      *connect.Client[VerifyRequest, Event]
-	publish     *connect.Client[PublishRequest, Event]
-	peers       *connect.Client[PeersRequest, PeersResponse]
-	ledger      *connect.Client[LedgerRequest, LedgerResponse]
-	auditLedger *connect.Client[AuditLedgerRequest, AuditLedgerResponse]
-	status      *connect.Client[StatusRequest, StatusResponse]
-	repairPlan  *connect.Client[RepairPlanRequest, RepairPlanResponse]
-	repairRun   *connect.Client[RepairRunRequest, Event]
-	node        *connect.Client[NodeRequest, NodeResponse]
-	identity    *connect.Client[IdentityRequest, IdentityResponse]
+	list         *connect.Client[ListRequest, ListResponse]
+	show         *connect.Client[ShowRequest, ShowResponse]
+	delete       *connect.Client[DeleteRequest, DeleteResponse]
+	verify       *connect.Client[VerifyRequest, Event]
+	publish      *connect.Client[PublishRequest, Event]
+	peers        *connect.Client[PeersRequest, PeersResponse]
+	ledger       *connect.Client[LedgerRequest, LedgerResponse]
+	auditLedger  *connect.Client[AuditLedgerRequest, AuditLedgerResponse]
+	status       *connect.Client[StatusRequest, StatusResponse]
+	repairPlan   *connect.Client[RepairPlanRequest, RepairPlanResponse]
+	repairRun    *connect.Client[RepairRunRequest, Event]
+	gC           *connect.Client[GCRequest, GCResponse]
+	scrub        *connect.Client[ScrubRequest, Event]
+	scrubControl *connect.Client[ScrubControlRequest, ScrubState]
+	node         *connect.Client[NodeRequest, NodeResponse]
+	identity     *connect.Client[IdentityRequest, IdentityResponse]
 }
 
 // List calls tesseras.local.v1.Local.List.
@@ -284,6 +315,29 @@ func (c *localClient) RepairRun(ctx context.Context, req *RepairRunRequest) (*co
 	return c.repairRun.CallServerStream(ctx, connect.NewRequest(req))
 }
 
+// GC calls tesseras.local.v1.Local.GC.
+func (c *localClient) GC(ctx context.Context, req *GCRequest) (*GCResponse, error) {
+	response, err := c.gC.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Scrub calls tesseras.local.v1.Local.Scrub.
+func (c *localClient) Scrub(ctx context.Context, req *ScrubRequest) (*connect.ServerStreamForClient[Event], error) {
+	return c.scrub.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ScrubControl calls tesseras.local.v1.Local.ScrubControl.
+func (c *localClient) ScrubControl(ctx context.Context, req *ScrubControlRequest) (*ScrubState, error) {
+	response, err := c.scrubControl.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Node calls tesseras.local.v1.Local.Node.
 func (c *localClient) Node(ctx context.Context, req *NodeRequest) (*NodeResponse, error) {
 	response, err := c.node.CallUnary(ctx, connect.NewRequest(req))
@@ -318,6 +372,10 @@ type LocalHandler interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	RepairPlan(context.Context, *RepairPlanRequest) (*RepairPlanResponse, error)
 	RepairRun(context.Context, *RepairRunRequest, *connect.ServerStream[Event]) error
+	// What lies on this disk.
+	GC(context.Context, *GCRequest) (*GCResponse, error)
+	Scrub(context.Context, *ScrubRequest, *connect.ServerStream[Event]) error
+	ScrubControl(context.Context, *ScrubControlRequest) (*ScrubState, error)
 	// The node itself.
 	Node(context.Context, *NodeRequest) (*NodeResponse, error)
 	Identity(context.Context, *IdentityRequest) (*IdentityResponse, error)
@@ -396,6 +454,24 @@ func NewLocalHandler(svc LocalHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(localMethods.ByName("RepairRun")),
 		connect.WithHandlerOptions(opts...),
 	)
+	localGCHandler := connect.NewUnaryHandlerSimple(
+		LocalGCProcedure,
+		svc.GC,
+		connect.WithSchema(localMethods.ByName("GC")),
+		connect.WithHandlerOptions(opts...),
+	)
+	localScrubHandler := connect.NewServerStreamHandlerSimple(
+		LocalScrubProcedure,
+		svc.Scrub,
+		connect.WithSchema(localMethods.ByName("Scrub")),
+		connect.WithHandlerOptions(opts...),
+	)
+	localScrubControlHandler := connect.NewUnaryHandlerSimple(
+		LocalScrubControlProcedure,
+		svc.ScrubControl,
+		connect.WithSchema(localMethods.ByName("ScrubControl")),
+		connect.WithHandlerOptions(opts...),
+	)
 	localNodeHandler := connect.NewUnaryHandlerSimple(
 		LocalNodeProcedure,
 		svc.Node,
@@ -432,6 +508,12 @@ func NewLocalHandler(svc LocalHandler, opts ...connect.HandlerOption) (string, h
 			localRepairPlanHandler.ServeHTTP(w, r)
 		case LocalRepairRunProcedure:
 			localRepairRunHandler.ServeHTTP(w, r)
+		case LocalGCProcedure:
+			localGCHandler.ServeHTTP(w, r)
+		case LocalScrubProcedure:
+			localScrubHandler.ServeHTTP(w, r)
+		case LocalScrubControlProcedure:
+			localScrubControlHandler.ServeHTTP(w, r)
 		case LocalNodeProcedure:
 			localNodeHandler.ServeHTTP(w, r)
 		case LocalIdentityProcedure:
@@ -487,6 +569,18 @@ func (UnimplementedLocalHandler) RepairPlan(context.Context, *RepairPlanRequest)
 
 func (UnimplementedLocalHandler) RepairRun(context.Context, *RepairRunRequest, *connect.ServerStream[Event]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.RepairRun is not implemented"))
+}
+
+func (UnimplementedLocalHandler) GC(context.Context, *GCRequest) (*GCResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.GC is not implemented"))
+}
+
+func (UnimplementedLocalHandler) Scrub(context.Context, *ScrubRequest, *connect.ServerStream[Event]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.Scrub is not implemented"))
+}
+
+func (UnimplementedLocalHandler) ScrubControl(context.Context, *ScrubControlRequest) (*ScrubState, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.ScrubControl is not implemented"))
 }
 
 func (UnimplementedLocalHandler) Node(context.Context, *NodeRequest) (*NodeResponse, error) {

@@ -37,6 +37,7 @@ type Event struct {
 	//	*Event_Verified
 	//	*Event_Published
 	//	*Event_Repaired
+	//	*Event_Scrubbed
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -115,6 +116,15 @@ func (x *Event) GetRepaired() *RepairResult {
 	return nil
 }
 
+func (x *Event) GetScrubbed() *ScrubResult {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Scrubbed); ok {
+			return x.Scrubbed
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -135,6 +145,10 @@ type Event_Repaired struct {
 	Repaired *RepairResult `protobuf:"bytes,4,opt,name=repaired,proto3,oneof"`
 }
 
+type Event_Scrubbed struct {
+	Scrubbed *ScrubResult `protobuf:"bytes,5,opt,name=scrubbed,proto3,oneof"`
+}
+
 func (*Event_Progress) isEvent_Kind() {}
 
 func (*Event_Verified) isEvent_Kind() {}
@@ -142,6 +156,8 @@ func (*Event_Verified) isEvent_Kind() {}
 func (*Event_Published) isEvent_Kind() {}
 
 func (*Event_Repaired) isEvent_Kind() {}
+
+func (*Event_Scrubbed) isEvent_Kind() {}
 
 type ProgressNote struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1816,6 +1832,446 @@ func (x *IdentityResponse) GetOwner() string {
 	return ""
 }
 
+type GCRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DryRun        bool                   `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	GraceNs       *int64                 `protobuf:"varint,2,opt,name=grace_ns,json=graceNs,proto3,oneof" json:"grace_ns,omitempty"` // the default where it is missing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GCRequest) Reset() {
+	*x = GCRequest{}
+	mi := &file_localapi_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GCRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GCRequest) ProtoMessage() {}
+
+func (x *GCRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GCRequest.ProtoReflect.Descriptor instead.
+func (*GCRequest) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *GCRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *GCRequest) GetGraceNs() int64 {
+	if x != nil && x.GraceNs != nil {
+		return *x.GraceNs
+	}
+	return 0
+}
+
+type GCResponse struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	OrphansRemoved    int64                  `protobuf:"varint,1,opt,name=orphans_removed,json=orphansRemoved,proto3" json:"orphans_removed,omitempty"`
+	LeakedRefsRemoved int64                  `protobuf:"varint,2,opt,name=leaked_refs_removed,json=leakedRefsRemoved,proto3" json:"leaked_refs_removed,omitempty"`
+	SkippedYoung      int64                  `protobuf:"varint,3,opt,name=skipped_young,json=skippedYoung,proto3" json:"skipped_young,omitempty"`
+	BytesFreed        int64                  `protobuf:"varint,4,opt,name=bytes_freed,json=bytesFreed,proto3" json:"bytes_freed,omitempty"`
+	Trashed           int64                  `protobuf:"varint,5,opt,name=trashed,proto3" json:"trashed,omitempty"`
+	Missing           int64                  `protobuf:"varint,6,opt,name=missing,proto3" json:"missing,omitempty"`
+	DryRun            bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Postponed         string                 `protobuf:"bytes,8,opt,name=postponed,proto3" json:"postponed,omitempty"`
+	Doubt             string                 `protobuf:"bytes,9,opt,name=doubt,proto3" json:"doubt,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *GCResponse) Reset() {
+	*x = GCResponse{}
+	mi := &file_localapi_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GCResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GCResponse) ProtoMessage() {}
+
+func (x *GCResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GCResponse.ProtoReflect.Descriptor instead.
+func (*GCResponse) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GCResponse) GetOrphansRemoved() int64 {
+	if x != nil {
+		return x.OrphansRemoved
+	}
+	return 0
+}
+
+func (x *GCResponse) GetLeakedRefsRemoved() int64 {
+	if x != nil {
+		return x.LeakedRefsRemoved
+	}
+	return 0
+}
+
+func (x *GCResponse) GetSkippedYoung() int64 {
+	if x != nil {
+		return x.SkippedYoung
+	}
+	return 0
+}
+
+func (x *GCResponse) GetBytesFreed() int64 {
+	if x != nil {
+		return x.BytesFreed
+	}
+	return 0
+}
+
+func (x *GCResponse) GetTrashed() int64 {
+	if x != nil {
+		return x.Trashed
+	}
+	return 0
+}
+
+func (x *GCResponse) GetMissing() int64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *GCResponse) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *GCResponse) GetPostponed() string {
+	if x != nil {
+		return x.Postponed
+	}
+	return ""
+}
+
+func (x *GCResponse) GetDoubt() string {
+	if x != nil {
+		return x.Doubt
+	}
+	return ""
+}
+
+type ScrubRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScrubRequest) Reset() {
+	*x = ScrubRequest{}
+	mi := &file_localapi_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScrubRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScrubRequest) ProtoMessage() {}
+
+func (x *ScrubRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScrubRequest.ProtoReflect.Descriptor instead.
+func (*ScrubRequest) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{33}
+}
+
+type ScrubResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Objects       int64                  `protobuf:"varint,1,opt,name=objects,proto3" json:"objects,omitempty"`
+	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Corrupt       int64                  `protobuf:"varint,3,opt,name=corrupt,proto3" json:"corrupt,omitempty"`
+	Healed        int64                  `protobuf:"varint,4,opt,name=healed,proto3" json:"healed,omitempty"`
+	Damage        []*ScrubResult_Hit     `protobuf:"bytes,5,rep,name=damage,proto3" json:"damage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScrubResult) Reset() {
+	*x = ScrubResult{}
+	mi := &file_localapi_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScrubResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScrubResult) ProtoMessage() {}
+
+func (x *ScrubResult) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScrubResult.ProtoReflect.Descriptor instead.
+func (*ScrubResult) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ScrubResult) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *ScrubResult) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ScrubResult) GetCorrupt() int64 {
+	if x != nil {
+		return x.Corrupt
+	}
+	return 0
+}
+
+func (x *ScrubResult) GetHealed() int64 {
+	if x != nil {
+		return x.Healed
+	}
+	return 0
+}
+
+func (x *ScrubResult) GetDamage() []*ScrubResult_Hit {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
+type ScrubControlRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Action        string                 `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScrubControlRequest) Reset() {
+	*x = ScrubControlRequest{}
+	mi := &file_localapi_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScrubControlRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScrubControlRequest) ProtoMessage() {}
+
+func (x *ScrubControlRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScrubControlRequest.ProtoReflect.Descriptor instead.
+func (*ScrubControlRequest) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ScrubControlRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+type ScrubState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Objects       int64                  `protobuf:"varint,2,opt,name=objects,proto3" json:"objects,omitempty"`
+	Bytes         int64                  `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Corrupt       int64                  `protobuf:"varint,4,opt,name=corrupt,proto3" json:"corrupt,omitempty"`
+	Healed        int64                  `protobuf:"varint,5,opt,name=healed,proto3" json:"healed,omitempty"`
+	TotalObjects  int64                  `protobuf:"varint,6,opt,name=total_objects,json=totalObjects,proto3" json:"total_objects,omitempty"`
+	TotalBytes    int64                  `protobuf:"varint,7,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	Started       string                 `protobuf:"bytes,8,opt,name=started,proto3" json:"started,omitempty"`
+	Finished      string                 `protobuf:"bytes,9,opt,name=finished,proto3" json:"finished,omitempty"`
+	Next          string                 `protobuf:"bytes,10,opt,name=next,proto3" json:"next,omitempty"`
+	Damage        []*ScrubResult_Hit     `protobuf:"bytes,11,rep,name=damage,proto3" json:"damage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScrubState) Reset() {
+	*x = ScrubState{}
+	mi := &file_localapi_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScrubState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScrubState) ProtoMessage() {}
+
+func (x *ScrubState) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScrubState.ProtoReflect.Descriptor instead.
+func (*ScrubState) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ScrubState) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ScrubState) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *ScrubState) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ScrubState) GetCorrupt() int64 {
+	if x != nil {
+		return x.Corrupt
+	}
+	return 0
+}
+
+func (x *ScrubState) GetHealed() int64 {
+	if x != nil {
+		return x.Healed
+	}
+	return 0
+}
+
+func (x *ScrubState) GetTotalObjects() int64 {
+	if x != nil {
+		return x.TotalObjects
+	}
+	return 0
+}
+
+func (x *ScrubState) GetTotalBytes() int64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return 0
+}
+
+func (x *ScrubState) GetStarted() string {
+	if x != nil {
+		return x.Started
+	}
+	return ""
+}
+
+func (x *ScrubState) GetFinished() string {
+	if x != nil {
+		return x.Finished
+	}
+	return ""
+}
+
+func (x *ScrubState) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *ScrubState) GetDamage() []*ScrubResult_Hit {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
 type ShowResponse_File struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1830,7 +2286,7 @@ type ShowResponse_File struct {
 
 func (x *ShowResponse_File) Reset() {
 	*x = ShowResponse_File{}
-	mi := &file_localapi_proto_msgTypes[31]
+	mi := &file_localapi_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2298,7 @@ func (x *ShowResponse_File) String() string {
 func (*ShowResponse_File) ProtoMessage() {}
 
 func (x *ShowResponse_File) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[31]
+	mi := &file_localapi_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2369,7 @@ type PeersResponse_Peer struct {
 
 func (x *PeersResponse_Peer) Reset() {
 	*x = PeersResponse_Peer{}
-	mi := &file_localapi_proto_msgTypes[32]
+	mi := &file_localapi_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1925,7 +2381,7 @@ func (x *PeersResponse_Peer) String() string {
 func (*PeersResponse_Peer) ProtoMessage() {}
 
 func (x *PeersResponse_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[32]
+	mi := &file_localapi_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2444,7 @@ type LedgerResponse_Account struct {
 
 func (x *LedgerResponse_Account) Reset() {
 	*x = LedgerResponse_Account{}
-	mi := &file_localapi_proto_msgTypes[33]
+	mi := &file_localapi_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2456,7 @@ func (x *LedgerResponse_Account) String() string {
 func (*LedgerResponse_Account) ProtoMessage() {}
 
 func (x *LedgerResponse_Account) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[33]
+	mi := &file_localapi_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2513,7 @@ type AuditLedgerResponse_Row struct {
 
 func (x *AuditLedgerResponse_Row) Reset() {
 	*x = AuditLedgerResponse_Row{}
-	mi := &file_localapi_proto_msgTypes[34]
+	mi := &file_localapi_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2525,7 @@ func (x *AuditLedgerResponse_Row) String() string {
 func (*AuditLedgerResponse_Row) ProtoMessage() {}
 
 func (x *AuditLedgerResponse_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[34]
+	mi := &file_localapi_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2592,7 @@ type AuditLedgerResponse_Peer struct {
 
 func (x *AuditLedgerResponse_Peer) Reset() {
 	*x = AuditLedgerResponse_Peer{}
-	mi := &file_localapi_proto_msgTypes[35]
+	mi := &file_localapi_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2604,7 @@ func (x *AuditLedgerResponse_Peer) String() string {
 func (*AuditLedgerResponse_Peer) ProtoMessage() {}
 
 func (x *AuditLedgerResponse_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[35]
+	mi := &file_localapi_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2687,7 @@ type AuditLedgerResponse_Receipts struct {
 
 func (x *AuditLedgerResponse_Receipts) Reset() {
 	*x = AuditLedgerResponse_Receipts{}
-	mi := &file_localapi_proto_msgTypes[36]
+	mi := &file_localapi_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2699,7 @@ func (x *AuditLedgerResponse_Receipts) String() string {
 func (*AuditLedgerResponse_Receipts) ProtoMessage() {}
 
 func (x *AuditLedgerResponse_Receipts) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[36]
+	mi := &file_localapi_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2749,7 @@ type StatusResponse_Holder struct {
 
 func (x *StatusResponse_Holder) Reset() {
 	*x = StatusResponse_Holder{}
-	mi := &file_localapi_proto_msgTypes[37]
+	mi := &file_localapi_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2761,7 @@ func (x *StatusResponse_Holder) String() string {
 func (*StatusResponse_Holder) ProtoMessage() {}
 
 func (x *StatusResponse_Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[37]
+	mi := &file_localapi_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2823,7 @@ type StatusResponse_Survives struct {
 
 func (x *StatusResponse_Survives) Reset() {
 	*x = StatusResponse_Survives{}
-	mi := &file_localapi_proto_msgTypes[38]
+	mi := &file_localapi_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2835,7 @@ func (x *StatusResponse_Survives) String() string {
 func (*StatusResponse_Survives) ProtoMessage() {}
 
 func (x *StatusResponse_Survives) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[38]
+	mi := &file_localapi_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2884,7 @@ type StatusResponse_Fragments struct {
 
 func (x *StatusResponse_Fragments) Reset() {
 	*x = StatusResponse_Fragments{}
-	mi := &file_localapi_proto_msgTypes[39]
+	mi := &file_localapi_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2440,7 +2896,7 @@ func (x *StatusResponse_Fragments) String() string {
 func (*StatusResponse_Fragments) ProtoMessage() {}
 
 func (x *StatusResponse_Fragments) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[39]
+	mi := &file_localapi_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2954,7 @@ type RepairPlanResponse_Step struct {
 
 func (x *RepairPlanResponse_Step) Reset() {
 	*x = RepairPlanResponse_Step{}
-	mi := &file_localapi_proto_msgTypes[40]
+	mi := &file_localapi_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2966,7 @@ func (x *RepairPlanResponse_Step) String() string {
 func (*RepairPlanResponse_Step) ProtoMessage() {}
 
 func (x *RepairPlanResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[40]
+	mi := &file_localapi_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +3034,7 @@ type RepairResult_Failure struct {
 
 func (x *RepairResult_Failure) Reset() {
 	*x = RepairResult_Failure{}
-	mi := &file_localapi_proto_msgTypes[41]
+	mi := &file_localapi_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +3046,7 @@ func (x *RepairResult_Failure) String() string {
 func (*RepairResult_Failure) ProtoMessage() {}
 
 func (x *RepairResult_Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[41]
+	mi := &file_localapi_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,16 +3076,85 @@ func (x *RepairResult_Failure) GetWhy() string {
 	return ""
 }
 
+type ScrubResult_Hit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title         []byte                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Damage        *DamageNote            `protobuf:"bytes,3,opt,name=damage,proto3" json:"damage,omitempty"`
+	Object        string                 `protobuf:"bytes,4,opt,name=object,proto3" json:"object,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScrubResult_Hit) Reset() {
+	*x = ScrubResult_Hit{}
+	mi := &file_localapi_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScrubResult_Hit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScrubResult_Hit) ProtoMessage() {}
+
+func (x *ScrubResult_Hit) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScrubResult_Hit.ProtoReflect.Descriptor instead.
+func (*ScrubResult_Hit) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{34, 0}
+}
+
+func (x *ScrubResult_Hit) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ScrubResult_Hit) GetTitle() []byte {
+	if x != nil {
+		return x.Title
+	}
+	return nil
+}
+
+func (x *ScrubResult_Hit) GetDamage() *DamageNote {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
+func (x *ScrubResult_Hit) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
 var File_localapi_proto protoreflect.FileDescriptor
 
 const file_localapi_proto_rawDesc = "" +
 	"\n" +
-	"\x0elocalapi.proto\x12\x11tesseras.local.v1\"\x8e\x02\n" +
+	"\x0elocalapi.proto\x12\x11tesseras.local.v1\"\xcc\x02\n" +
 	"\x05Event\x12=\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1f.tesseras.local.v1.ProgressNoteH\x00R\bprogress\x12=\n" +
 	"\bverified\x18\x02 \x01(\v2\x1f.tesseras.local.v1.VerifyResultH\x00R\bverified\x12@\n" +
 	"\tpublished\x18\x03 \x01(\v2 .tesseras.local.v1.PublishResultH\x00R\tpublished\x12=\n" +
-	"\brepaired\x18\x04 \x01(\v2\x1f.tesseras.local.v1.RepairResultH\x00R\brepairedB\x06\n" +
+	"\brepaired\x18\x04 \x01(\v2\x1f.tesseras.local.v1.RepairResultH\x00R\brepaired\x12<\n" +
+	"\bscrubbed\x18\x05 \x01(\v2\x1e.tesseras.local.v1.ScrubResultH\x00R\bscrubbedB\x06\n" +
 	"\x04kind\"b\n" +
 	"\fProgressNote\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
@@ -2809,7 +3334,52 @@ const file_localapi_proto_rawDesc = "" +
 	"\x10IdentityResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x14\n" +
-	"\x05owner\x18\x03 \x01(\tR\x05owner2\x89\b\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\"Q\n" +
+	"\tGCRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\x12\x1e\n" +
+	"\bgrace_ns\x18\x02 \x01(\x03H\x00R\agraceNs\x88\x01\x01B\v\n" +
+	"\t_grace_ns\"\xac\x02\n" +
+	"\n" +
+	"GCResponse\x12'\n" +
+	"\x0forphans_removed\x18\x01 \x01(\x03R\x0eorphansRemoved\x12.\n" +
+	"\x13leaked_refs_removed\x18\x02 \x01(\x03R\x11leakedRefsRemoved\x12#\n" +
+	"\rskipped_young\x18\x03 \x01(\x03R\fskippedYoung\x12\x1f\n" +
+	"\vbytes_freed\x18\x04 \x01(\x03R\n" +
+	"bytesFreed\x12\x18\n" +
+	"\atrashed\x18\x05 \x01(\x03R\atrashed\x12\x18\n" +
+	"\amissing\x18\x06 \x01(\x03R\amissing\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x12\x1c\n" +
+	"\tpostponed\x18\b \x01(\tR\tpostponed\x12\x14\n" +
+	"\x05doubt\x18\t \x01(\tR\x05doubt\"\x0e\n" +
+	"\fScrubRequest\"\xa7\x02\n" +
+	"\vScrubResult\x12\x18\n" +
+	"\aobjects\x18\x01 \x01(\x03R\aobjects\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x18\n" +
+	"\acorrupt\x18\x03 \x01(\x03R\acorrupt\x12\x16\n" +
+	"\x06healed\x18\x04 \x01(\x03R\x06healed\x12:\n" +
+	"\x06damage\x18\x05 \x03(\v2\".tesseras.local.v1.ScrubResult.HitR\x06damage\x1az\n" +
+	"\x03Hit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\fR\x05title\x125\n" +
+	"\x06damage\x18\x03 \x01(\v2\x1d.tesseras.local.v1.DamageNoteR\x06damage\x12\x16\n" +
+	"\x06object\x18\x04 \x01(\tR\x06object\"-\n" +
+	"\x13ScrubControlRequest\x12\x16\n" +
+	"\x06action\x18\x01 \x01(\tR\x06action\"\xd0\x02\n" +
+	"\n" +
+	"ScrubState\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x18\n" +
+	"\aobjects\x18\x02 \x01(\x03R\aobjects\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x18\n" +
+	"\acorrupt\x18\x04 \x01(\x03R\acorrupt\x12\x16\n" +
+	"\x06healed\x18\x05 \x01(\x03R\x06healed\x12#\n" +
+	"\rtotal_objects\x18\x06 \x01(\x03R\ftotalObjects\x12\x1f\n" +
+	"\vtotal_bytes\x18\a \x01(\x03R\n" +
+	"totalBytes\x12\x18\n" +
+	"\astarted\x18\b \x01(\tR\astarted\x12\x1a\n" +
+	"\bfinished\x18\t \x01(\tR\bfinished\x12\x12\n" +
+	"\x04next\x18\n" +
+	" \x01(\tR\x04next\x12:\n" +
+	"\x06damage\x18\v \x03(\v2\".tesseras.local.v1.ScrubResult.HitR\x06damage2\xe9\t\n" +
 	"\x05Local\x12G\n" +
 	"\x04List\x12\x1e.tesseras.local.v1.ListRequest\x1a\x1f.tesseras.local.v1.ListResponse\x12G\n" +
 	"\x04Show\x12\x1e.tesseras.local.v1.ShowRequest\x1a\x1f.tesseras.local.v1.ShowResponse\x12M\n" +
@@ -2822,7 +3392,10 @@ const file_localapi_proto_rawDesc = "" +
 	"\x06Status\x12 .tesseras.local.v1.StatusRequest\x1a!.tesseras.local.v1.StatusResponse\x12Y\n" +
 	"\n" +
 	"RepairPlan\x12$.tesseras.local.v1.RepairPlanRequest\x1a%.tesseras.local.v1.RepairPlanResponse\x12L\n" +
-	"\tRepairRun\x12#.tesseras.local.v1.RepairRunRequest\x1a\x18.tesseras.local.v1.Event0\x01\x12G\n" +
+	"\tRepairRun\x12#.tesseras.local.v1.RepairRunRequest\x1a\x18.tesseras.local.v1.Event0\x01\x12A\n" +
+	"\x02GC\x12\x1c.tesseras.local.v1.GCRequest\x1a\x1d.tesseras.local.v1.GCResponse\x12D\n" +
+	"\x05Scrub\x12\x1f.tesseras.local.v1.ScrubRequest\x1a\x18.tesseras.local.v1.Event0\x01\x12U\n" +
+	"\fScrubControl\x12&.tesseras.local.v1.ScrubControlRequest\x1a\x1d.tesseras.local.v1.ScrubState\x12G\n" +
 	"\x04Node\x12\x1e.tesseras.local.v1.NodeRequest\x1a\x1f.tesseras.local.v1.NodeResponse\x12S\n" +
 	"\bIdentity\x12\".tesseras.local.v1.IdentityRequest\x1a#.tesseras.local.v1.IdentityResponseB5Z3github.com/tesseras/tesseras/host/localapi;localapib\x06proto3"
 
@@ -2838,7 +3411,7 @@ func file_localapi_proto_rawDescGZIP() []byte {
 	return file_localapi_proto_rawDescData
 }
 
-var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_localapi_proto_goTypes = []any{
 	(*Event)(nil),                        // 0: tesseras.local.v1.Event
 	(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
@@ -2871,71 +3444,88 @@ var file_localapi_proto_goTypes = []any{
 	(*NodeResponse)(nil),                 // 28: tesseras.local.v1.NodeResponse
 	(*IdentityRequest)(nil),              // 29: tesseras.local.v1.IdentityRequest
 	(*IdentityResponse)(nil),             // 30: tesseras.local.v1.IdentityResponse
-	(*ShowResponse_File)(nil),            // 31: tesseras.local.v1.ShowResponse.File
-	(*PeersResponse_Peer)(nil),           // 32: tesseras.local.v1.PeersResponse.Peer
-	(*LedgerResponse_Account)(nil),       // 33: tesseras.local.v1.LedgerResponse.Account
-	(*AuditLedgerResponse_Row)(nil),      // 34: tesseras.local.v1.AuditLedgerResponse.Row
-	(*AuditLedgerResponse_Peer)(nil),     // 35: tesseras.local.v1.AuditLedgerResponse.Peer
-	(*AuditLedgerResponse_Receipts)(nil), // 36: tesseras.local.v1.AuditLedgerResponse.Receipts
-	(*StatusResponse_Holder)(nil),        // 37: tesseras.local.v1.StatusResponse.Holder
-	(*StatusResponse_Survives)(nil),      // 38: tesseras.local.v1.StatusResponse.Survives
-	(*StatusResponse_Fragments)(nil),     // 39: tesseras.local.v1.StatusResponse.Fragments
-	(*RepairPlanResponse_Step)(nil),      // 40: tesseras.local.v1.RepairPlanResponse.Step
-	(*RepairResult_Failure)(nil),         // 41: tesseras.local.v1.RepairResult.Failure
+	(*GCRequest)(nil),                    // 31: tesseras.local.v1.GCRequest
+	(*GCResponse)(nil),                   // 32: tesseras.local.v1.GCResponse
+	(*ScrubRequest)(nil),                 // 33: tesseras.local.v1.ScrubRequest
+	(*ScrubResult)(nil),                  // 34: tesseras.local.v1.ScrubResult
+	(*ScrubControlRequest)(nil),          // 35: tesseras.local.v1.ScrubControlRequest
+	(*ScrubState)(nil),                   // 36: tesseras.local.v1.ScrubState
+	(*ShowResponse_File)(nil),            // 37: tesseras.local.v1.ShowResponse.File
+	(*PeersResponse_Peer)(nil),           // 38: tesseras.local.v1.PeersResponse.Peer
+	(*LedgerResponse_Account)(nil),       // 39: tesseras.local.v1.LedgerResponse.Account
+	(*AuditLedgerResponse_Row)(nil),      // 40: tesseras.local.v1.AuditLedgerResponse.Row
+	(*AuditLedgerResponse_Peer)(nil),     // 41: tesseras.local.v1.AuditLedgerResponse.Peer
+	(*AuditLedgerResponse_Receipts)(nil), // 42: tesseras.local.v1.AuditLedgerResponse.Receipts
+	(*StatusResponse_Holder)(nil),        // 43: tesseras.local.v1.StatusResponse.Holder
+	(*StatusResponse_Survives)(nil),      // 44: tesseras.local.v1.StatusResponse.Survives
+	(*StatusResponse_Fragments)(nil),     // 45: tesseras.local.v1.StatusResponse.Fragments
+	(*RepairPlanResponse_Step)(nil),      // 46: tesseras.local.v1.RepairPlanResponse.Step
+	(*RepairResult_Failure)(nil),         // 47: tesseras.local.v1.RepairResult.Failure
+	(*ScrubResult_Hit)(nil),              // 48: tesseras.local.v1.ScrubResult.Hit
 }
 var file_localapi_proto_depIdxs = []int32{
 	1,  // 0: tesseras.local.v1.Event.progress:type_name -> tesseras.local.v1.ProgressNote
 	12, // 1: tesseras.local.v1.Event.verified:type_name -> tesseras.local.v1.VerifyResult
 	14, // 2: tesseras.local.v1.Event.published:type_name -> tesseras.local.v1.PublishResult
 	26, // 3: tesseras.local.v1.Event.repaired:type_name -> tesseras.local.v1.RepairResult
-	3,  // 4: tesseras.local.v1.ListResponse.tesseras:type_name -> tesseras.local.v1.TesseraSummary
-	3,  // 5: tesseras.local.v1.ShowResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
-	31, // 6: tesseras.local.v1.ShowResponse.entries:type_name -> tesseras.local.v1.ShowResponse.File
-	4,  // 7: tesseras.local.v1.VerifyResult.damage:type_name -> tesseras.local.v1.DamageNote
-	32, // 8: tesseras.local.v1.PeersResponse.peers:type_name -> tesseras.local.v1.PeersResponse.Peer
-	33, // 9: tesseras.local.v1.LedgerResponse.accounts:type_name -> tesseras.local.v1.LedgerResponse.Account
-	34, // 10: tesseras.local.v1.AuditLedgerResponse.wrong:type_name -> tesseras.local.v1.AuditLedgerResponse.Row
-	35, // 11: tesseras.local.v1.AuditLedgerResponse.peers:type_name -> tesseras.local.v1.AuditLedgerResponse.Peer
-	36, // 12: tesseras.local.v1.AuditLedgerResponse.receipts:type_name -> tesseras.local.v1.AuditLedgerResponse.Receipts
-	3,  // 13: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
-	39, // 14: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
-	37, // 15: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
-	38, // 16: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
-	4,  // 17: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
-	40, // 18: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
-	41, // 19: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
-	3,  // 20: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
-	5,  // 21: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
-	7,  // 22: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
-	9,  // 23: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
-	11, // 24: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
-	13, // 25: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
-	15, // 26: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
-	17, // 27: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
-	19, // 28: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
-	21, // 29: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
-	23, // 30: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
-	25, // 31: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
-	27, // 32: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
-	29, // 33: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
-	6,  // 34: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
-	8,  // 35: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
-	10, // 36: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
-	0,  // 37: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
-	0,  // 38: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
-	16, // 39: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
-	18, // 40: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
-	20, // 41: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
-	22, // 42: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
-	24, // 43: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
-	0,  // 44: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
-	28, // 45: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
-	30, // 46: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
-	34, // [34:47] is the sub-list for method output_type
-	21, // [21:34] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	34, // 4: tesseras.local.v1.Event.scrubbed:type_name -> tesseras.local.v1.ScrubResult
+	3,  // 5: tesseras.local.v1.ListResponse.tesseras:type_name -> tesseras.local.v1.TesseraSummary
+	3,  // 6: tesseras.local.v1.ShowResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
+	37, // 7: tesseras.local.v1.ShowResponse.entries:type_name -> tesseras.local.v1.ShowResponse.File
+	4,  // 8: tesseras.local.v1.VerifyResult.damage:type_name -> tesseras.local.v1.DamageNote
+	38, // 9: tesseras.local.v1.PeersResponse.peers:type_name -> tesseras.local.v1.PeersResponse.Peer
+	39, // 10: tesseras.local.v1.LedgerResponse.accounts:type_name -> tesseras.local.v1.LedgerResponse.Account
+	40, // 11: tesseras.local.v1.AuditLedgerResponse.wrong:type_name -> tesseras.local.v1.AuditLedgerResponse.Row
+	41, // 12: tesseras.local.v1.AuditLedgerResponse.peers:type_name -> tesseras.local.v1.AuditLedgerResponse.Peer
+	42, // 13: tesseras.local.v1.AuditLedgerResponse.receipts:type_name -> tesseras.local.v1.AuditLedgerResponse.Receipts
+	3,  // 14: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
+	45, // 15: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
+	43, // 16: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
+	44, // 17: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
+	4,  // 18: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
+	46, // 19: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
+	47, // 20: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
+	48, // 21: tesseras.local.v1.ScrubResult.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	48, // 22: tesseras.local.v1.ScrubState.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	3,  // 23: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
+	4,  // 24: tesseras.local.v1.ScrubResult.Hit.damage:type_name -> tesseras.local.v1.DamageNote
+	5,  // 25: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
+	7,  // 26: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
+	9,  // 27: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
+	11, // 28: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
+	13, // 29: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
+	15, // 30: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
+	17, // 31: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
+	19, // 32: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
+	21, // 33: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
+	23, // 34: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
+	25, // 35: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
+	31, // 36: tesseras.local.v1.Local.GC:input_type -> tesseras.local.v1.GCRequest
+	33, // 37: tesseras.local.v1.Local.Scrub:input_type -> tesseras.local.v1.ScrubRequest
+	35, // 38: tesseras.local.v1.Local.ScrubControl:input_type -> tesseras.local.v1.ScrubControlRequest
+	27, // 39: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
+	29, // 40: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
+	6,  // 41: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
+	8,  // 42: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
+	10, // 43: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
+	0,  // 44: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
+	0,  // 45: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
+	16, // 46: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
+	18, // 47: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
+	20, // 48: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
+	22, // 49: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
+	24, // 50: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
+	0,  // 51: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
+	32, // 52: tesseras.local.v1.Local.GC:output_type -> tesseras.local.v1.GCResponse
+	0,  // 53: tesseras.local.v1.Local.Scrub:output_type -> tesseras.local.v1.Event
+	36, // 54: tesseras.local.v1.Local.ScrubControl:output_type -> tesseras.local.v1.ScrubState
+	28, // 55: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
+	30, // 56: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
+	41, // [41:57] is the sub-list for method output_type
+	25, // [25:41] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_localapi_proto_init() }
@@ -2948,15 +3538,17 @@ func file_localapi_proto_init() {
 		(*Event_Verified)(nil),
 		(*Event_Published)(nil),
 		(*Event_Repaired)(nil),
+		(*Event_Scrubbed)(nil),
 	}
 	file_localapi_proto_msgTypes[4].OneofWrappers = []any{}
+	file_localapi_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_localapi_proto_rawDesc), len(file_localapi_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,302 @@
+// Package heal answers: what is damaged on this disk, and how does it come back?
+//
+// What was found damaged or lost is fetched from peers: a fragment that is kept here is fetched from
+// another who has the same, or computed from enough others; a file of an own tessera comes out of the
+// fragments of the whole. Every byte is checked against the plan and against its own name before it is
+// kept. What cannot be made good now stays written down, and the next round tries again.
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/tessera"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Collected is enough of a tessera's fragments, fetched from peers and checked.
+type Collected interface {
+	Has(index int) bool
+	Open(index int) (io.ReadCloser, error)
+	Rebuild(ctx context.Context, out map[int]io.Writer) error
+	Decode(ctx context.Context, w io.Writer) error
+	Discard() error
+}
+
+// Deps are the rooms healing works with.
+type Deps struct {
+	Objects *cas.Store
+	Catalog *catalog.Catalog
+	Collect func(ctx context.Context, id sdk.TesseraID) (Collected, error)
+	Log     *slog.Logger
+}
+
+// Service heals.
+type Service struct {
+	Deps
+	healed atomic.Int64
+}
+
+// New returns a Service.
+func New(d Deps) *Service { return &Service{Deps: d} }
+
+// Healed is how many objects were made good since the node was opened.
+func (s *Service) Healed() int64 { return s.healed.Load() }
+
+// Report is what was made good, and what not.
+type Report struct {
+	Healed int // objects
+	Failed []Failure
+}
+
+// Failure is a tessera whose damage could not be made good this time, and why.
+type Failure struct {
+	Tessera sdk.TesseraID
+	Err     error
+}
+
+// Step is a round of the maintenance cycle.
+func (s *Service) Step(ctx context.Context) error {
+	r, err := s.Run(ctx, nil)
+	for _, f := range r.Failed {
+		s.Log.Warn("damage could not be made good now", "tessera", f.Tessera.Short(), "err", f.Err)
+	}
+	return err
+}
+
+// Run makes good what is damaged of some tesseras, or of all when only is nil.
+func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (report Report, err error) {
+	patients, err := s.patients(only)
+	if err != nil {
+		return report, fmt.Errorf("heal: %w", err)
+	}
+	for _, p := range patients {
+		healed, err := s.heal(ctx, p)
+		report.Healed += healed
+		if ctx.Err() != nil {
+			return report, ctx.Err()
+		}
+		if err != nil {
+			report.Failed = append(report.Failed, Failure{p.tessera, err})
+		}
+	}
+	return report, nil
+}
+
+// patient is a tessera and what is damaged of it.
+type patient struct {
+	tessera   sdk.TesseraID
+	fragments map[int]digest.Hash
+	files     map[digest.Hash]bool
+}
+
+// maxDamage bounds what is made good in one round, so that memory is bounded when a disk loses much.
+const maxDamage = 10_000
+
+// patients sorts the damage by the tesseras hit.
+func (s *Service) patients(only []sdk.TesseraID) (out []*patient, err error) {
+	byID := map[sdk.TesseraID]*patient{}
+	err = s.Catalog.View(func(tx *catalog.Tx) error {
+		n := 0
+		for d, err := range tx.Damages() {
+			if err != nil {
+				return err
+			}
+			uses, err := tx.Uses(d.Hash)
+			if err != nil {
+				return err
+			}
+			for _, u := range uses {
+				if only != nil && !slices.Contains(only, u.Tessera) {
+					continue
+				}
+				if byID[u.Tessera] == nil {
+					byID[u.Tessera] = &patient{u.Tessera, map[int]digest.Hash{}, map[digest.Hash]bool{}}
+					out = append(out, byID[u.Tessera])
+				}
+				byID[u.Tessera].add(u, d.Hash)
+			}
+			if n++; n == maxDamage {
+				return nil
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (p *patient) add(u catalog.Use, h digest.Hash) {
+	if u.Fragment {
+		p.fragments[u.Index] = h
+		return
+	}
+	p.files[h] = true
+}
+
+// heal brings back what is still damaged of one tessera.
+func (s *Service) heal(ctx context.Context, p *patient) (healed int, err error) {
+	if err := s.forget(p); err != nil || len(p.fragments)+len(p.files) == 0 {
+		return 0, err
+	}
+	from, err := s.Collect(ctx, p.tessera)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, from.Discard()) }()
+	for index, h := range p.fragments {
+		ok, err := s.fragment(ctx, from, index, h)
+		if err != nil {
+			return healed, fmt.Errorf("fragment %d: %w", index, err)
+		}
+		healed += ok
+	}
+	if len(p.files) == 0 {
+		return healed, nil
+	}
+	n, err := s.files(ctx, from, p)
+	return healed + n, err
+}
+
+// forget drops from a patient what was made good since, with another tessera that shares it.
+func (s *Service) forget(p *patient) error {
+	return s.Catalog.View(func(tx *catalog.Tx) error {
+		for index, h := range p.fragments {
+			if damaged, err := isDamaged(tx, h); err != nil {
+				return err
+			} else if !damaged {
+				delete(p.fragments, index)
+			}
+		}
+		for h := range p.files {
+			if damaged, err := isDamaged(tx, h); err != nil {
+				return err
+			} else if !damaged {
+				delete(p.files, h)
+			}
+		}
+		return nil
+	})
+}
+
+func isDamaged(tx *catalog.Tx, h digest.Hash) (bool, error) {
+	_, err := tx.Damage(h)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// fragment brings one fragment back.
+func (s *Service) fragment(ctx context.Context, from Collected, index int, h digest.Hash) (healed int, err error) {
+	r, err := open(ctx, from, index)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return s.keep(ctx, r, h)
+}
+
+// open gives a fragment as it was fetched, or as it is computed from the others. Closing it stops the
+// computing.
+func open(ctx context.Context, from Collected, index int) (io.ReadCloser, error) {
+	if from.Has(index) {
+		return from.Open(index)
+	}
+	r, w := io.Pipe()
+	c := &computed{PipeReader: r, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		w.CloseWithError(from.Rebuild(ctx, map[int]io.Writer{index: w}))
+	}()
+	return c, nil
+}
+
+// computed is a fragment that is being computed.
+type computed struct {
+	*io.PipeReader
+	done chan struct{}
+}
+
+// Close implements io.Closer. It returns when nothing is read any more.
+func (c *computed) Close() error {
+	err := c.PipeReader.Close()
+	<-c.done
+	return err
+}
+
+// keep stores what has the right hash, and takes back that it is damaged.
+func (s *Service) keep(ctx context.Context, r io.Reader, h digest.Hash) (healed int, err error) {
+	if _, err := s.Objects.Stage(ctx, r, &h); err != nil {
+		return 0, err
+	}
+	defer s.Objects.Unpin(h)
+	var was bool
+	err = s.Catalog.Update(func(tx *catalog.Tx) (err error) {
+		was, err = tx.Healed(h)
+		return err
+	})
+	if err != nil || !was {
+		return 0, err
+	}
+	s.healed.Add(1)
+	s.Log.Info("damage made good", "object", h.Short())
+	return 1, nil
+}
+
+// files decodes the whole tessera and keeps the files that are damaged here.
+func (s *Service) files(ctx context.Context, from Collected, p *patient) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, w := io.Pipe()
+	decoded := make(chan struct{})
+	go func() {
+		defer close(decoded)
+		w.CloseWithError(from.Decode(ctx, w))
+	}()
+	t := &taker{s: s, ctx: ctx, p: p}
+	err := tessera.Unpack(ctx, r, t)
+	r.CloseWithError(err)
+	<-decoded // it reads what is discarded next
+	return t.healed, err
+}
+
+// taker takes the damaged files out of a packed tessera. Each is checked by its own hash, so it may be
+// kept before the whole is known to be right.
+type taker struct {
+	s      *Service
+	ctx    context.Context
+	p      *patient
+	healed int
+}
+
+var _ tessera.Sink = (*taker)(nil)
+
+// Manifest implements tessera.Sink.
+func (t *taker) Manifest(m *tessera.Manifest) error {
+	if m.ID() != t.p.tessera {
+		return tessera.ErrOtherTessera
+	}
+	return nil
+}
+
+// Folder implements tessera.Sink.
+func (t *taker) Folder(tessera.Entry) error { return nil }
+
+// File implements tessera.Sink.
+func (t *taker) File(e tessera.Entry, content io.Reader) error {
+	if !t.p.files[e.Hash] {
+		return nil
+	}
+	delete(t.p.files, e.Hash)
+	n, err := t.s.keep(t.ctx, content, e.Hash)
+	t.healed += n
+	return err
+}

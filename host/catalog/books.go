@@ -68,24 +68,36 @@ func (tx *Tx) enterBooks() (sequence uint64, err error) {
 	return b.sequence, nil
 }
 
-// checkBooks compares the index with what was last written beside it, and opens the books of an index
-// that an earlier version of the software wrote without them.
-func (c *Catalog) checkBooks() error {
+// checkCommitted compares the index with the number of transactions that was last written beside it.
+func (c *Catalog) checkCommitted() error {
+	last, ok := c.committed.read()
+	if !ok {
+		return nil
+	}
 	var b books
 	err := c.View(func(tx *Tx) (err error) {
 		b, err = tx.books()
+		if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	if err == nil && b.sequence < last {
+		err = fmt.Errorf("the last %d transactions are gone: %w", last-b.sequence, ErrDamaged)
+	}
+	return err
+}
+
+// checkBooks opens the books of an index that an earlier version of the software wrote without them.
+func (c *Catalog) checkBooks() error {
+	err := c.View(func(tx *Tx) error {
+		_, err := tx.books()
 		return err
 	})
 	if errors.Is(err, ErrNotFound) {
 		return c.openBooks()
 	}
-	if err != nil {
-		return err
-	}
-	if last, ok := c.committed.read(); ok && b.sequence < last {
-		return fmt.Errorf("the last %d transactions are gone: %w", last-b.sequence, ErrDamaged)
-	}
-	return nil
+	return err
 }
 
 // openBooks counts everything once.

@@ -113,11 +113,10 @@ func open(dir string, o Options) (c *Catalog, err error) {
 	}
 	c = &Catalog{kv: db, space: space, lock: lock, now: o.Now, log: o.Logger}
 	c.committed, err = openCommitted(dir, o.Logger)
-	if err == nil {
-		err = c.checkVersion()
-	}
-	if err == nil {
-		err = c.checkBooks()
+	for _, check := range []func() error{c.checkCommitted, c.checkVersion, c.checkBooks} {
+		if err == nil {
+			err = check()
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.committed.close(), db.close())

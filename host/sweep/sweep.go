@@ -309,7 +309,11 @@ func (r *round) leaked(ctx context.Context, found []catalog.Object) error {
 	}
 	if !r.options.DryRun {
 		err = catalog.ReclaimEach(r.s.Catalog, gone, func(tx *catalog.Tx, h digest.Hash) error {
-			_, err := tx.DropObject(h)
+			back, err := r.s.Objects.Contains(h) // somebody may have put it, needed it and released it again
+			if err != nil || back {
+				return err
+			}
+			_, err = tx.DropObject(h)
 			return err
 		})
 		if err != nil {

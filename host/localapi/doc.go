@@ -6,6 +6,7 @@
 //	POST /v1/create          a folder as tessera.WriteFolder streams it; answers with Created as JSON
 //	GET  /v1/packed/<id>     one of my own tesseras as one packed tar
 //	GET  /v1/fetch/<id>      a tessera restored from the network, as one packed tar
+//	GET  /v1/decisions       what the policies decided (?about=<id>&since=<unix ms>), as host/policy/decisions exports it
 //
 // A body is whole only if the trailer Tesseras-Status behind it says "ok"; else that is the error, as
 // JSON. Before the body of a fetch, interim responses (102) carry the progress of the search in the

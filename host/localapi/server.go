@@ -79,6 +79,7 @@ func (s *Server) handler(stop context.Context) http.Handler {
 	mux.HandleFunc("POST /v1/create", files.create)
 	mux.HandleFunc("GET /v1/packed/{id}", files.packed)
 	mux.HandleFunc("GET /v1/fetch/{id}", files.fetch)
+	mux.HandleFunc("GET /v1/decisions", files.decisions)
 	return mux
 }
 

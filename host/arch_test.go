@@ -57,6 +57,7 @@ var floor = map[string]int{
 	"host/institution": 4,
 	"host/gather":      4,
 	"host/dht":         5,
+	"host/dht/core":    4,
 	"host/ledger":      5,
 	"host/holders":     6,
 	"host/scatter":     7,

@@ -3,10 +3,10 @@ package dht
 import (
 	"context"
 
+	"github.com/tesseras/tesseras/host/dht/core"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
-	"github.com/tesseras/tesseras/sdk"
 )
 
 // Registrar is where handlers are registered; *quicnet.Net is one.
@@ -31,51 +31,32 @@ func (d *DHT) Register(r Registrar) {
 func (d *DHT) Answer(from identity.Contact, req wire.Message) (wire.Message, error) {
 	switch q := req.(type) {
 	case *wire.FindNode:
-		return &wire.Nodes{Nodes: d.closestFor(from, ID(q.GetTarget()))}, nil
+		a := d.answer(from, core.Question{Kind: core.FindNode, Target: ID(q.GetTarget())})
+		return &wire.Nodes{Nodes: contacts(a.Nodes)}, nil
 	case *wire.FindPointers:
-		return d.answerFind(from, sdk.TesseraID(q.GetTessera())), nil
+		a := d.answer(from, core.Question{Kind: core.FindPointers, Target: ID(q.GetTessera())})
+		answer := &wire.Pointers{Closer: contacts(a.Nodes)}
+		for _, p := range a.Pointers {
+			answer.Pointers = append(answer.Pointers, p.Message())
+		}
+		return answer, nil
 	case *wire.StorePointers:
-		return d.answerStore(q), nil
+		a := d.answer(from, core.Question{Kind: core.StorePointers, Pointers: d.verified(q.GetPointers(), ID{})})
+		return &wire.StoreAck{Stored: uint32(a.Stored), Refused: uint32(len(q.GetPointers()) - a.Stored)}, nil
 	}
 	return nil, wire.Refuse(wire.Code_UNSUPPORTED, "%s", wire.KindOf(req))
 }
 
-// closestFor lists the live contacts nearest to a target, but not the asker.
-func (d *DHT) closestFor(asker identity.Contact, target ID) []*wire.Contact {
-	d.mu.Lock()
-	near := d.table.closest(target, d.config.K, func(c identity.Contact) bool {
-		private := public(asker.Addr.Addr()) && !public(c.Addr.Addr())
-		return c.Key != asker.Key && !private && d.book.alive(c.Key)
-	})
-	d.mu.Unlock()
-	out := make([]*wire.Contact, len(near))
-	for i, c := range near {
-		out[i] = wire.NewContact(c)
-	}
-	return out
-}
-
-func (d *DHT) answerFind(asker identity.Contact, tessera sdk.TesseraID) *wire.Pointers {
-	d.mu.Lock()
-	found := d.pointers.find(tessera, d.config.Now())
-	d.mu.Unlock()
-	answer := &wire.Pointers{Closer: d.closestFor(asker, ID(tessera))}
-	for _, p := range found[:min(len(found), wire.MaxPointers)] {
-		answer.Pointers = append(answer.Pointers, p.Message())
-	}
-	return answer
-}
-
-// answerStore keeps the pointers that hold. Whoever brings them: each is signed by its holder.
-func (d *DHT) answerStore(q *wire.StorePointers) *wire.StoreAck {
-	valid := d.verified(q.GetPointers(), nil)
+func (d *DHT) answer(from identity.Contact, q core.Question) core.Answer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	stored := 0
-	for _, p := range valid {
-		if d.pointers.put(p) {
-			stored++
-		}
+	return d.core.Ask(d.config.Now(), from, q)
+}
+
+func contacts(nodes []core.Node) []*wire.Contact {
+	out := make([]*wire.Contact, len(nodes))
+	for i, n := range nodes {
+		out[i] = wire.NewContact(n.Contact)
 	}
-	return &wire.StoreAck{Stored: uint32(stored), Refused: uint32(len(q.GetPointers()) - stored)}
+	return out
 }

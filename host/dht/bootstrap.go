@@ -1,6 +1,7 @@
 package dht
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/quicnet"
@@ -38,7 +41,8 @@ func (d *DHT) Bootstrap(ctx context.Context, addresses []string) error {
 	d.mu.Lock()
 	d.nextLook = d.config.Now().Add(d.lookAfter)
 	d.mu.Unlock()
-	return d.explore(ctx)
+	d.explore(ctx)
+	return nil
 }
 
 // recall takes the remembered peers into the book, and lists whom to dial of them.
@@ -50,20 +54,19 @@ func (d *DHT) recall(ctx context.Context) ([]identity.Contact, error) {
 	if err != nil {
 		return nil, err
 	}
+	peers = slices.DeleteFunc(peers, func(k Known) bool { return !identity.CheckWork(k.ID(), d.config.PowBits) })
+	slices.SortFunc(peers, func(a, b Known) int {
+		return cmp.Or(b.LastSeen.Compare(a.LastSeen), a.FirstSeen.Compare(b.FirstSeen))
+	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var contacts []identity.Contact
-	for _, k := range peers {
-		if !identity.CheckWork(k.ID(), d.config.PowBits) || len(d.book.peers) >= d.config.MaxPeers {
-			continue
-		}
-		if _, known := d.book.peers[k.Contact.Key]; !known {
-			d.book.peers[k.Contact.Key] = &k
-		}
-		contacts = append(contacts, k.Contact)
-	}
-	return contacts, nil
+	contacts := d.core.Recall(peers)
+	return contacts[:min(len(contacts), redials)], nil
 }
+
+// redials bounds how many remembered peers are dialled at a start, those heard of last first. They know
+// the others.
+const redials = 64
 
 // dialAll dials everyone, a few at a time, and counts who answered.
 func (d *DHT) dialAll(ctx context.Context, addresses []string, remembered []identity.Contact) (answered int, errs []error) {
@@ -89,6 +92,22 @@ func (d *DHT) dialAll(ctx context.Context, addresses []string, remembered []iden
 	})
 	group.Wait()
 	return answered, errs
+}
+
+// dialsAtOnce bounds how many remembered peers are dialled at a time.
+const dialsAtOnce = 8
+
+// each runs f for every contact, a few at a time.
+func (d *DHT) each(contacts []identity.Contact, f func(identity.Contact)) {
+	var group errgroup.Group
+	group.SetLimit(dialsAtOnce)
+	for _, c := range contacts {
+		group.Go(func() error {
+			f(c)
+			return nil
+		})
+	}
+	group.Wait()
 }
 
 // dialAddress dials one bootstrap address. This node's own is no failure: others list it too.

@@ -1,21 +1,31 @@
 package dht
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/tesseras/tesseras/host/dht/core"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
+
+// ID is a point of the space in which nodes and tesseras lie.
+type ID = core.ID
+
+// Known is a peer this node has met, and its record.
+type Known = core.Known
 
 // Network is what the DHT needs of the transport; *quicnet.Net has it.
 type Network interface {
@@ -38,52 +48,48 @@ type Memory interface {
 	Save(ctx context.Context, peers []Known) error
 }
 
-// Config says how a DHT behaves. Zero fields take the defaults named beside them.
+// Config says how a DHT behaves. Zero fields take the defaults named beside them, or those of
+// core.Config.
 type Config struct {
 	PowBits int // leading zero bits demanded of every contact's id; 16; negative = none
 
-	K     int // contacts per bucket, and per lookup; 20
-	Alpha int // questions under way in a lookup; 3
+	K     int // contacts per bucket, and per lookup
+	Alpha int // questions under way in a lookup
 
 	QueryTimeout time.Duration // for one question; 5s
-	SlowAfter    time.Duration // a question unanswered for so long is no longer waited for first; 1s
-	RetryAfter   time.Duration // a silent peer is not asked again before; 30s
+	SlowAfter    time.Duration // a question unanswered for so long is no longer waited for first
+	RetryAfter   time.Duration // a silent peer is not asked again before
 
 	StepInterval    time.Duration // between steps of Run; 1m
-	PingAfter       time.Duration // a contact not heard of for so long is pinged; 5m
+	PingAfter       time.Duration // a contact not heard of for so long is pinged
 	RefreshInterval time.Duration // between looks around one's own id and into every bucket; 1h
 	AnnounceEvery   time.Duration // between announcements of what is held; 8h
 
-	MaxPointers int // kept for others; 10,000
-	MaxPeers    int // remembered; 1,024
-	// PerBucket and PerTable bound the contacts of one public subnet (/24, /48); 4 and 16.
-	PerBucket, PerTable int
+	MaxPointers int // kept for others
+	MaxPeers    int // remembered
+	// PerBucket, PerTable and PerLookup bound the contacts of one public subnet (/24, /48).
+	PerBucket, PerTable, PerLookup int
 
 	// Holdings lists what to announce every AnnounceEvery; nil = nothing.
 	Holdings func(ctx context.Context) ([]sdk.TesseraID, error)
-	Memory   Memory // nil = none
+	// Proven tells whether a holder passed a proof for a tessera here: its pointer then never gives way
+	// to one of a holder that did not. It is called with a lock held and must return at once; nil =
+	// none did.
+	Proven func(sdk.TesseraID, sdk.NodeKey) bool
+	Memory Memory // nil = none
 	// Resolve finds the addresses of a bootstrap host; nil = the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	Random  io.Reader        // nil = crypto/rand
+	Random  io.Reader        // of which the core's randomness is drawn; nil = crypto/rand
 	Log     *slog.Logger     // nil = silent
 	Now     func() time.Time // nil = time.Now
 }
 
 func (c Config) withDefaults() Config {
 	or(&c.PowBits, quicnet.DefaultPowBits)
-	or(&c.K, wire.MaxNodes)
-	or(&c.Alpha, 3)
 	or(&c.QueryTimeout, 5*time.Second)
-	or(&c.SlowAfter, time.Second)
-	or(&c.RetryAfter, 30*time.Second)
 	or(&c.StepInterval, time.Minute)
-	or(&c.PingAfter, 5*time.Minute)
 	or(&c.RefreshInterval, time.Hour)
 	or(&c.AnnounceEvery, 8*time.Hour)
-	or(&c.MaxPointers, 10_000)
-	or(&c.MaxPeers, 1024)
-	or(&c.PerBucket, 4)
-	or(&c.PerTable, 16)
 	if c.Resolve == nil {
 		c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -98,7 +104,6 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	c.K = min(c.K, wire.MaxNodes)
 	return c
 }
 
@@ -106,6 +111,17 @@ func or[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
+	}
+}
+
+// core is the part of the configuration that the state machine needs.
+func (c Config) core(sign func(sdk.TesseraID, time.Time) (wire.Pointer, bool)) core.Config {
+	return core.Config{
+		K: c.K, Alpha: c.Alpha, PowBits: c.PowBits,
+		SlowAfter: c.SlowAfter, RetryAfter: c.RetryAfter, PingAfter: c.PingAfter, RefreshInterval: c.RefreshInterval,
+		MaxPointers: c.MaxPointers, MaxPeers: c.MaxPeers,
+		PerBucket: c.PerBucket, PerTable: c.PerTable, PerLookup: c.PerLookup,
+		Sign: sign, Proven: c.Proven,
 	}
 }
 
@@ -122,44 +138,59 @@ type DHT struct {
 	net    Network
 	node   *identity.Node
 	config Config
-	own    ID
-	tasks  sync.WaitGroup // pings in the background
+	tasks  sync.WaitGroup // questions under way
 
 	mu        sync.Mutex // guards below
-	table     *table
-	book      *book
-	pointers  *pointers
-	pinging   map[sdk.NodeKey]bool // in the background
-	bootstrap []string             // as last given, for when everybody is gone
+	core      *core.Core
+	calls     map[core.Query]context.CancelFunc
+	cause     error       // why the question that just failed did
+	timer     *time.Timer // runs tick when the core wants it
+	bootstrap []string    // as last given, for when everybody is gone
 	nextLook  time.Time
 	lookAfter time.Duration // grows up to RefreshInterval
 	announced time.Time
-	looked    [bitsOf]time.Time // when each bucket was last looked into
-	dirty     bool              // the book has changed since it was saved
-	ctx       context.Context   // ends with Close
+	dirty     bool            // the address book has changed since it was saved
+	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
 }
 
 // New makes a DHT for a node. It knows nobody; Bootstrap and Observe change that.
 func New(network Network, node *identity.Node, config Config) *DHT {
 	config = config.withDefaults()
-	own := ID(node.ID())
 	d := &DHT{
-		net: network, node: node, config: config, own: own,
-		table:     newTable(own, config.K, caps{bucket: config.PerBucket, table: config.PerTable}),
-		book:      newBook(config.MaxPeers),
-		pointers:  newPointers(own, config.MaxPointers),
-		pinging:   map[sdk.NodeKey]bool{},
-		lookAfter: firstLook,
+		net: network, node: node, config: config,
+		calls: map[core.Query]context.CancelFunc{}, lookAfter: firstLook,
 	}
+	self := core.Place(identity.Contact{Key: node.Key(), Nonce: node.Nonce()})
+	d.core = core.New(self, config.core(d.sign), randomness(config.Random))
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
+}
+
+// randomness seeds a generator of which peers see nothing but points they are asked about.
+func randomness(from io.Reader) *mathrand.Rand {
+	var seed [16]byte
+	if _, err := io.ReadFull(from, seed[:]); err != nil {
+		rand.Read(seed[:])
+	}
+	return mathrand.New(mathrand.NewPCG(binary.BigEndian.Uint64(seed[:8]), binary.BigEndian.Uint64(seed[8:])))
+}
+
+func (d *DHT) sign(t sdk.TesseraID, now time.Time) (wire.Pointer, bool) {
+	self := d.net.Self()
+	if !self.Addr.IsValid() {
+		return wire.Pointer{}, false
+	}
+	return wire.SignPointer(d.node, t, self, now), true
 }
 
 // Close stops what the DHT does in the background and waits for it.
 func (d *DHT) Close() {
 	d.mu.Lock()
-	d.cancel() // under mu: no ping begins after it
+	d.cancel() // under mu: no question begins after it
+	if d.timer != nil {
+		d.timer.Stop()
+	}
 	d.mu.Unlock()
 	d.tasks.Wait()
 }
@@ -167,100 +198,42 @@ func (d *DHT) Close() {
 // Observe takes note of a verified connection: this is the only way into the table. Give it to
 // quicnet's OnPeer. It does not block.
 func (d *DHT) Observe(p quicnet.Peer) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now := d.config.Now()
-	d.book.met(Known{Contact: p.Contact, Owner: p.Owner, FreeBytes: p.FreeBytes, LastSeen: now}, d.table.has)
-	d.dirty = true
-	if oldest, full := d.table.heard(p.Contact); full {
-		d.challengeLocked(oldest, p.Contact)
-	}
+	d.do(func(now time.Time) {
+		d.core.Met(now, core.Peer{Node: core.Place(p.Contact), Owner: p.Owner, FreeBytes: p.FreeBytes})
+		d.dirty = true
+	})
 }
 
 // Missed takes note of a peer that could not be reached, or fell silent. Give it to quicnet's OnLost.
 // It does not block.
 func (d *DHT) Missed(c identity.Contact) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.book.missed(c, d.config.Now())
-}
-
-// challengeLocked pings the oldest contact of a full bucket; if it is silent, the newcomer gets its
-// place.
-func (d *DHT) challengeLocked(oldest, newcomer identity.Contact) {
-	d.pingLocked(oldest, func(err error) {
-		switch {
-		case err == nil:
-			d.table.heard(oldest)
-		case d.ctx.Err() == nil:
-			d.table.replace(oldest.Key, newcomer)
-		}
-	})
-}
-
-// pingLocked pings a contact in the background, unless that is being done, and then calls then with mu
-// held.
-func (d *DHT) pingLocked(c identity.Contact, then func(error)) {
-	if d.pinging[c.Key] || d.ctx.Err() != nil {
-		return
-	}
-	d.pinging[c.Key] = true
-	d.tasks.Go(func() {
-		_, err := d.Ping(d.ctx, c)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.pinging, c.Key)
-		then(err)
-	})
+	d.do(func(now time.Time) { d.core.Missed(now, c) })
 }
 
 // Peers lists everyone this node has met and remembers, also those that are silent now.
 func (d *DHT) Peers() []Known {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.book.list()
+	return d.core.Peers()
 }
 
 // Peer is the record of one peer.
 func (d *DHT) Peer(key sdk.NodeKey) (Known, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if k := d.book.peers[key]; k != nil {
-		return *k, true
-	}
-	return Known{}, false
+	return d.core.Peer(key)
 }
 
 // Ping asks whether a peer is alive, and tells how long the answer took.
-func (d *DHT) Ping(ctx context.Context, to identity.Contact) (time.Duration, error) {
+func (d *DHT) Ping(ctx context.Context, to identity.Contact) (took time.Duration, err error) {
 	begun := time.Now()
-	m, err := d.ask(ctx, to, &wire.Ping{})
-	if err != nil {
-		return 0, err
-	}
-	if pong, ok := m.(*wire.Pong); ok {
-		d.mu.Lock()
-		if k := d.book.peers[to.Key]; k != nil {
-			k.FreeBytes = pong.GetFreeBytes()
-		}
-		d.mu.Unlock()
-	}
-	return time.Since(begun), nil
-}
-
-// ask asks one question and keeps the record of who answers. A refusal is an answer.
-func (d *DHT) ask(ctx context.Context, to identity.Contact, req wire.Message) (wire.Message, error) {
-	limited, cancel := context.WithTimeout(ctx, d.config.QueryTimeout)
-	defer cancel()
-	begun := time.Now()
-	m, err := d.net.Call(limited, to, req)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case err == nil || wire.CodeOf(err) != wire.Code_OK:
-		d.book.answered(to.Key, time.Since(begun), d.config.Now())
-	case ctx.Err() == nil: // else nobody waited for it
-		d.book.silent(to.Key, d.config.Now())
-	}
-	return m, err
+	stopped := d.wait(ctx, func(now time.Time, done func()) *core.Task {
+		return d.core.PingPeer(now, to, func(_ time.Time, _ core.Answer, alive bool) {
+			if took = time.Since(begun); !alive {
+				err = cmp.Or(d.cause, context.Canceled)
+			}
+			done()
+		})
+	})
+	return took, cmp.Or(err, stopped)
 }

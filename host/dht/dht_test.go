@@ -263,8 +263,8 @@ func TestCancelledLookupLeavesAtOnce(t *testing.T) {
 
 // TestFullBucketsKeepTheLiving: a newcomer gets a place only when the oldest does not answer.
 func TestFullBucketsKeepTheLiving(t *testing.T) {
-	w := newTown()
-	a := w.build(t, dht.Config{K: 1})
+	w, clock := newTown(), newClock()
+	a := w.build(t, dht.Config{K: 1, Now: clock.now})
 	var same []*house // in one bucket of a
 	for len(same) < 3 {
 		h := w.build(t, dht.Config{})
@@ -286,11 +286,17 @@ func TestFullBucketsKeepTheLiving(t *testing.T) {
 	}
 	a.Observe(same[0].peer())
 	a.Observe(same[1].peer())
+	if k, _ := a.Peer(same[0].self.Key); k.Asked != 0 {
+		t.Error("one who was heard this minute is doubted")
+	}
+	clock.add(2 * time.Minute)
+	a.Observe(same[1].peer())
 	waitFor(t, func() bool { k, _ := a.Peer(same[0].self.Key); return k.Answered == 1 })
 	if closest() != same[0].self {
 		t.Error("a newcomer took the place of a living contact")
 	}
 	w.raze(same[0])
+	clock.add(2 * time.Minute)
 	a.Observe(same[1].peer())
 	waitFor(t, func() bool { k, _ := a.Peer(same[0].self.Key); return k.Silent > 0 })
 	waitFor(t, func() bool { return closest() == same[1].self })

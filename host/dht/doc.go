@@ -5,6 +5,6 @@
 // a pointer is a holder's own signed statement. All of it is a hint where to ask: the signed plan is
 // the truth.
 //
-// What is known (table, address book, pointers, a lookup's shortlist) is plain state without clocks
-// or I/O; DHT moves messages and time between it and the network.
+// What to do next is decided by the state machine in package core, which has no clock and no I/O; DHT
+// moves messages and time between it and the network.
 package dht

@@ -4,21 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/dht/core"
 )
 
 // firstLook is how soon after the start a node looks around again. Whoever starts together with
 // others sees only those who were there before; the wait then grows up to RefreshInterval.
 const firstLook = 2 * time.Second
-
-// pingsPerStep bounds what one step asks of silent contacts.
-const pingsPerStep = 64
 
 // Run looks after the table, the pointers and the announcements until ctx ends.
 func (d *DHT) Run(ctx context.Context) error {
@@ -52,7 +46,7 @@ func (d *DHT) untilNextStep() time.Duration {
 // announcing, saving. A part that fails does not keep the others from running.
 func (d *DHT) Step(ctx context.Context) error {
 	d.mu.Lock()
-	d.pointers.expire(d.config.Now())
+	d.core.Expire(d.config.Now())
 	d.mu.Unlock()
 	var errs []error
 	for _, part := range []func(context.Context) error{d.rejoin, d.pingSilent, d.lookAround, d.reannounce, d.save} {
@@ -67,7 +61,7 @@ func (d *DHT) Step(ctx context.Context) error {
 // rejoin bootstraps again when nobody is left.
 func (d *DHT) rejoin(ctx context.Context) error {
 	d.mu.Lock()
-	alone := len(d.table.closest(d.own, 1, func(c identity.Contact) bool { return d.book.alive(c.Key) })) == 0
+	alone := d.core.Alone()
 	addresses := d.bootstrap
 	d.mu.Unlock()
 	if !alone {
@@ -78,28 +72,10 @@ func (d *DHT) rejoin(ctx context.Context) error {
 
 // pingSilent asks peers that were not heard of for a while whether they live.
 func (d *DHT) pingSilent(ctx context.Context) error {
-	d.mu.Lock()
-	due := d.book.due(d.config.Now(), pingsPerStep, d.config.PingAfter, d.config.RetryAfter, d.table.has)
-	d.mu.Unlock()
-	d.each(due, func(c identity.Contact) {
-		if _, err := d.Ping(ctx, c); err != nil {
-			d.config.Log.Debug("no answer to a ping", "peer", c.ID().Short(), "err", err)
-		}
+	d.wait(ctx, func(now time.Time, done func()) *core.Task {
+		return d.core.PingDue(now, func(time.Time) { done() })
 	})
 	return nil
-}
-
-// each runs f for every contact, a few at a time.
-func (d *DHT) each(contacts []identity.Contact, f func(identity.Contact)) {
-	var group errgroup.Group
-	group.SetLimit(d.config.Alpha)
-	for _, c := range contacts {
-		group.Go(func() error {
-			f(c)
-			return nil
-		})
-	}
-	group.Wait()
 }
 
 // lookAround looks for the nodes nearest to this one and into every bucket up to theirs.
@@ -115,40 +91,15 @@ func (d *DHT) lookAround(ctx context.Context) error {
 	if !due {
 		return nil
 	}
-	return d.explore(ctx)
-}
-
-// explore looks around this node's own id, and into the buckets that this cannot have filled: with
-// fewer than K answers everybody was found, else everybody nearer than the farthest.
-func (d *DHT) explore(ctx context.Context) error {
-	near := d.lookup(ctx, d.own)
-	if len(near) < d.config.K {
-		return nil
-	}
-	farthest := sharedBits(d.own, ID(near[len(near)-1].ID()))
-	for i := 0; i <= farthest && ctx.Err() == nil; i++ {
-		if !d.worthExploring(i) {
-			continue
-		}
-		var random ID
-		if _, err := io.ReadFull(d.config.Random, random[:]); err != nil {
-			return fmt.Errorf("draw an id: %w", err)
-		}
-		d.lookup(ctx, withPrefix(d.own, random, i))
-	}
+	d.explore(ctx)
 	return nil
 }
 
-// worthExploring tells whether a bucket was not looked into for a while, and notes that it is now.
-func (d *DHT) worthExploring(i int) bool {
-	now := d.config.Now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.table.full(i) && now.Sub(d.looked[i]) < d.config.RefreshInterval {
-		return false
-	}
-	d.looked[i] = now
-	return true
+// explore looks around this node's own id, and into the buckets that this cannot have filled.
+func (d *DHT) explore(ctx context.Context) {
+	d.wait(ctx, func(now time.Time, done func()) *core.Task {
+		return d.core.Explore(now, func(time.Time) { done() })
+	})
 }
 
 // reannounce publishes pointers to all that is held, when it is due.
@@ -181,7 +132,7 @@ func (d *DHT) save(ctx context.Context) error {
 		return nil
 	}
 	d.mu.Lock()
-	peers, dirty := d.book.list(), d.dirty
+	peers, dirty := d.core.Peers(), d.dirty
 	d.dirty = false
 	d.mu.Unlock()
 	if !dirty {

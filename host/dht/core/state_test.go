@@ -1,4 +1,4 @@
-package dht
+package core
 
 import (
 	"encoding/binary"
@@ -51,6 +51,9 @@ func TestWithPrefix(t *testing.T) {
 	})
 }
 
+// at is contact in its place.
+func at(n int, addr ...string) Node { return Place(contact(n, addr...)) }
+
 // TestTableAgainstModel: whatever is heard and removed, the buckets hold what they should.
 func TestTableAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -69,21 +72,21 @@ func TestTableAgainstModel(t *testing.T) {
 		for range rapid.IntRange(0, 100).Draw(t, "steps") {
 			c := contact(rapid.IntRange(0, 30).Draw(t, "contact"))
 			i := sharedBits(own, ID(c.ID()))
-			at := slices.Index(order, c)
+			was := slices.Index(order, c)
 			if rapid.Bool().Draw(t, "remove") {
 				tab.remove(c.Key)
-				if at >= 0 {
-					order = slices.Delete(order, at, at+1)
+				if was >= 0 {
+					order = slices.Delete(order, was, was+1)
 				}
 				continue
 			}
-			ping, full := tab.heard(c)
+			ping, full := tab.heard(Place(c))
 			switch bucket := inBucket(i); {
-			case at >= 0:
-				order = append(slices.Delete(order, at, at+1), c)
+			case was >= 0:
+				order = append(slices.Delete(order, was, was+1), c)
 			case len(bucket) < size:
 				order = append(order, c)
-			case !full || ping != bucket[0]:
+			case !full || ping.Contact != bucket[0]:
 				t.Fatalf("full bucket: told to ping %v (%v), want %v", ping, full, bucket[0])
 			}
 		}
@@ -101,9 +104,9 @@ func TestTableAgainstModel(t *testing.T) {
 
 func TestTableReplacesTheSilent(t *testing.T) {
 	tab := newTable(ID(contact(1000).ID()), 1, caps{})
-	var same []identity.Contact // three contacts of one bucket
+	var same []Node // three contacts of one bucket
 	for n := 0; len(same) < 3; n++ {
-		if c := contact(n); sharedBits(tab.own, ID(c.ID())) == 0 {
+		if c := at(n); sharedBits(tab.own, c.At) == 0 {
 			same = append(same, c)
 		}
 	}
@@ -122,7 +125,7 @@ func TestTableReplacesTheSilent(t *testing.T) {
 	moved := same[1]
 	moved.Addr = netip.MustParseAddrPort("127.0.0.9:1")
 	tab.heard(moved)
-	if got := tab.closest(tab.own, 9, nil); !slices.Equal(got, []identity.Contact{moved}) {
+	if got := tab.closest(tab.own, 9, nil); !slices.Equal(got, []Node{moved}) {
 		t.Error("a contact that moved keeps its old address")
 	}
 }
@@ -130,7 +133,7 @@ func TestTableReplacesTheSilent(t *testing.T) {
 func TestSubnetCaps(t *testing.T) {
 	tab := newTable(ID(contact(5000).ID()), 20, caps{bucket: 2, table: 3})
 	for n := range 200 {
-		tab.heard(contact(n, fmt.Sprintf("203.0.113.%d:4433", n)))
+		tab.heard(at(n, fmt.Sprintf("203.0.113.%d:4433", n)))
 	}
 	if got := len(tab.at); got != 3 {
 		t.Errorf("one /24 has %d places in the table, want 3", got)
@@ -142,7 +145,7 @@ func TestSubnetCaps(t *testing.T) {
 	}
 	before := len(tab.at)
 	for n := range 30 {
-		tab.heard(contact(1000+n, fmt.Sprintf("192.168.1.%d:4433", n)))
+		tab.heard(at(1000+n, fmt.Sprintf("192.168.1.%d:4433", n)))
 	}
 	if len(tab.at) < before+20 {
 		t.Errorf("a home network is capped: %d", len(tab.at)-before)
@@ -164,7 +167,7 @@ func pointer(tessera byte, holder int, at time.Time, addr ...string) wire.Pointe
 
 func TestPointers(t *testing.T) {
 	now := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := newPointers(ID{}, 100)
+	s := newPointers(ID{}, 100, nil)
 	s.put(pointer(1, 1, now))
 	s.put(pointer(1, 1, now.Add(time.Hour)))
 	s.put(pointer(1, 1, now)) // a replay
@@ -188,7 +191,7 @@ func TestPointers(t *testing.T) {
 
 func TestPointerLimits(t *testing.T) {
 	now := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := newPointers(ID{}, 10)
+	s := newPointers(ID{}, 10, nil)
 	for n := range 30 {
 		s.put(pointer(byte(100+n), n, now))
 	}
@@ -201,7 +204,7 @@ func TestPointerLimits(t *testing.T) {
 	if len(s.find(sdk.TesseraID{109}, now)) != 0 || len(s.find(sdk.TesseraID{100}, now)) != 1 {
 		t.Error("not the farthest one was evicted")
 	}
-	crowd := newPointers(ID{}, 1000)
+	crowd := newPointers(ID{}, 1000, nil)
 	for n := range 100 {
 		crowd.put(pointer(1, n, now, fmt.Sprintf("203.0.113.%d:1", n)))
 	}
@@ -221,7 +224,7 @@ func TestPointersStayBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 		limit := rapid.IntRange(1, 20).Draw(t, "limit")
-		s := newPointers(ID{7}, limit)
+		s := newPointers(ID{7}, limit, nil)
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 10).Draw(t, "hours")) * time.Hour)
 			if rapid.IntRange(0, 9).Draw(t, "expire") == 0 {
@@ -239,29 +242,95 @@ func TestPointersStayBounded(t *testing.T) {
 	})
 }
 
+// TestProvenPointersStay: whatever comes, an unproven pointer never takes the place of a proven one.
+func TestProvenPointersStay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+		proven := func(_ sdk.TesseraID, k sdk.NodeKey) bool { return k[7]%2 == 1 }
+		limit := rapid.IntRange(1, 20).Draw(t, "limit")
+		s := newPointers(ID{7}, limit, proven)
+		kept := func() (n int) {
+			for _, holders := range s.all {
+				for k := range holders {
+					if proven(sdk.TesseraID{}, k) {
+						n++
+					}
+				}
+			}
+			return n
+		}
+		for range rapid.IntRange(0, 100).Draw(t, "steps") {
+			now = now.Add(time.Minute)
+			before, count := kept(), s.count
+			p := pointer(byte(rapid.IntRange(0, 3).Draw(t, "tessera")), rapid.IntRange(0, 30).Draw(t, "holder"), now, "203.0.113.7:1")
+			took := s.put(p)
+			switch after := kept(); {
+			case after < before:
+				t.Fatal("a proven pointer is gone")
+			case !proven(p.Tessera, p.Holder.Key):
+			case !took && after < count:
+				// it was refused while there was an unproven one that could have given way
+				for holder := range s.all[p.Tessera] {
+					if !proven(p.Tessera, holder) {
+						t.Fatal("a proven pointer was refused for an unproven one of its tessera")
+					}
+				}
+			}
+			if len(s.order) != len(s.all) || s.count > limit {
+				t.Fatalf("%d in order of %d, %d of %d pointers", len(s.order), len(s.all), s.count, limit)
+			}
+		}
+	})
+}
+
+// TestClosestAgainstSorting: walking the buckets gives what sorting the whole table gives, also where
+// ids have the zero bits of a proof of work and targets have not.
+func TestClosestAgainstSorting(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bits := rapid.SampledFrom([]int{0, 0, 3, 8, 12}).Draw(t, "bits of work")
+		draw := func(name string) ID { return ID(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, name)) }
+		self := Node{At: without(draw("own"), bits)}
+		c := New(self, Config{PowBits: bits, K: rapid.IntRange(1, 5).Draw(t, "k")}, rand.New(rand.NewPCG(1, 1)))
+		for n := range rapid.IntRange(0, 60).Draw(t, "nodes") {
+			c.table.heard(Node{contact(n), without(draw("node"), bits)})
+		}
+		var all []Node
+		for _, b := range c.table.buckets {
+			all = append(all, b...)
+		}
+		target := rapid.SampledFrom([]ID{self.At, draw("target")}).Draw(t, "which")
+		sortByDistance(target, all)
+		n := rapid.IntRange(0, 30).Draw(t, "n")
+		if got, want := c.table.closest(c.spot(target), n, nil), all[:min(n, len(all))]; !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}
+
 // TestSearchOnPaper: on a network that answers at once, a search asks the nearest first, and ends with
-// the k nearest of those that answer.
+// the k nearest of those that answer, on any number of paths.
 func TestSearchOnPaper(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const nodes, k = 300, 20
-	var all []placed
+	var all []Node
 	for n := range nodes {
-		all = append(all, place(contact(n)))
+		all = append(all, at(n))
 	}
-	for round := range 50 {
-		target := ID(contact(10_000 + round).ID())
+	for round := range 60 {
+		target := at(10_000 + round).At
 		sortByDistance(target, all)
 		dead := map[sdk.NodeKey]bool{}
 		for _, p := range all {
 			dead[p.Key] = rng.IntN(3) == 0
 		}
-		var want []identity.Contact
+		var want []Node
 		for _, p := range all {
 			if !dead[p.Key] && len(want) < k {
-				want = append(want, p.Contact)
+				want = append(want, p)
 			}
 		}
-		s := newSearch(target, sdk.NodeKey{}, k, []identity.Contact{all[nodes-1].Contact, all[nodes-2].Contact, all[nodes-3].Contact, want[0]})
+		paths := 1 + round%3
+		s := newSearch(target, sdk.NodeKey{}, k, paths, []Node{all[nodes-1], all[nodes-2], all[nodes-3], want[0], want[1], want[2]})
 		questions := 0
 		for c := s.next(3); c != nil; c = s.next(3) {
 			questions++
@@ -270,17 +339,13 @@ func TestSearchOnPaper(t *testing.T) {
 				continue
 			}
 			c.state = answered
-			var closer []identity.Contact
-			for _, p := range all[:2*k] { // what a node near the target would say, the dead among it
-				closer = append(closer, p.Contact)
-			}
-			s.add(closer)
+			s.learn(c, all[:2*k]) // what a node near the target would say, the dead among it
 		}
 		if done, _ := s.progress(); !done {
 			t.Fatal("nobody left to ask, but not done")
 		}
 		if got := s.nearest(); !slices.Equal(got, want) {
-			t.Fatalf("round %d: found %d, want %d", round, len(got), len(want))
+			t.Fatalf("round %d, %d paths: found %d, want %d", round, paths, len(got), len(want))
 		}
 		if questions > 3*k {
 			t.Errorf("%d questions", questions)
@@ -288,12 +353,96 @@ func TestSearchOnPaper(t *testing.T) {
 	}
 }
 
-func TestSearchGoesOnPastTheSlow(t *testing.T) {
-	var start []identity.Contact
-	for n := range 8 {
-		start = append(start, contact(n))
+// TestALiarSpoilsOnePath: what a contact says is believed on its own path only, and nobody is asked
+// twice.
+func TestALiarSpoilsOnePath(t *testing.T) {
+	target := ID{}
+	var honest, lies []Node
+	for n := range 40 {
+		honest = append(honest, at(n))
+		lie := at(1000 + n)
+		lie.At = ID{31: byte(n)} // as near as can be
+		lies = append(lies, lie)
 	}
-	s := newSearch(ID{}, sdk.NodeKey{}, 4, start)
+	s := newSearch(target, sdk.NodeKey{}, 4, 3, honest[:3])
+	questions := map[sdk.NodeKey]int{}
+	for c := s.next(3); c != nil; c = s.next(3) {
+		questions[c.Key]++
+		switch {
+		case c.Key == honest[0].Key, c.At[0] == 0 && c.At[1] == 0:
+			c.state = answered
+			s.learn(c, lies)
+		default:
+			c.state = answered
+			s.learn(c, honest)
+		}
+	}
+	for key, n := range questions {
+		if n != 1 {
+			t.Errorf("%s was asked %d times", key.Short(), n)
+		}
+	}
+	sortByDistance(target, honest)
+	for _, n := range honest[:3] {
+		if questions[n.Key] == 0 {
+			t.Error("the nearest honest contact was not asked: every path believed the liar")
+		}
+	}
+}
+
+// TestSearchCountsFewOfOneSubnet: ids of one public subnet do not fill the result, and give way when
+// they fail.
+func TestSearchCountsFewOfOneSubnet(t *testing.T) {
+	var start []Node
+	for n := range 30 {
+		mob := at(n, fmt.Sprintf("203.0.113.%d:1", n+1))
+		mob.At = ID{31: byte(n)}
+		start = append(start, mob, at(100+n, fmt.Sprintf("11.%d.0.1:1", n)))
+	}
+	s := newSearch(ID{}, sdk.NodeKey{}, 10, 3, start)
+	s.crowd = 2
+	s.next(1).fail()
+	for c := s.next(3); c != nil; c = s.next(3) {
+		c.state = answered
+	}
+	mob := 0
+	for _, n := range s.nearest() {
+		if n.Addr.Addr().As4()[0] == 203 {
+			mob++
+		}
+	}
+	if got := len(s.nearest()); got != 10 || mob != 2 {
+		t.Errorf("%d found, %d of one subnet; want 10 and 2", got, mob)
+	}
+}
+
+// TestSearchLooksPastGroundIDs: where ids lie nearer to a target than chance puts them, more are asked.
+func TestSearchLooksPastGroundIDs(t *testing.T) {
+	var start []Node
+	for n := range 20 {
+		ground := at(n)
+		ground.At = ID{31: byte(n)}
+		start = append(start, ground)
+	}
+	for n := range 200 {
+		start = append(start, at(100+n))
+	}
+	s := newSearch(ID{}, sdk.NodeKey{}, 20, 1, start)
+	s.most, s.least = 60, 0.05 // of 200 drawn at random, 10
+	for c := s.next(3); c != nil; c = s.next(3) {
+		c.state = answered
+	}
+	if got := len(s.nearest()); got < 25 || got > 60 {
+		t.Errorf("%d asked and found, want some beyond the 20 ground ones", got)
+	}
+}
+
+func TestSearchGoesOnPastTheSlow(t *testing.T) {
+	var start []Node
+	for n := range 8 {
+		start = append(start, at(n))
+	}
+	s := newSearch(ID{}, sdk.NodeKey{}, 4, 1, start)
 	a, b := s.next(2), s.next(2)
 	if a == nil || b == nil || s.next(2) != nil {
 		t.Fatal("want two at a time")

@@ -1,6 +1,7 @@
-package dht
+package core
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -21,12 +22,15 @@ type Known struct {
 	Answered  uint64        // of those
 	Silent    int           // of the last times in a row, how often it did not answer
 
+	at       ID        // its position, once it was met or recalled
 	silentAt time.Time // the last time it did not
 	slowAt   time.Time // when a lookup last went on without its answer
 }
 
 // ID is the peer's position in the network.
 func (k Known) ID() sdk.NodeID { return k.Contact.ID() }
+
+func (k *Known) node() Node { return Node{k.Contact, k.at} }
 
 // UptimePPM is the share of questions it answered, in parts per million; an unasked peer has all.
 func (k Known) UptimePPM() uint32 {
@@ -36,8 +40,7 @@ func (k Known) UptimePPM() uint32 {
 	return uint32(k.Answered * 1_000_000 / k.Asked)
 }
 
-// book remembers everyone who was met, also those the table has no place for, up to a limit. It is
-// plain state: no clock, no lock, no network.
+// book remembers everyone who was met, also those the table has no place for, up to a limit.
 type book struct {
 	limit int
 	peers map[sdk.NodeKey]*Known
@@ -47,8 +50,8 @@ func newBook(limit int) *book {
 	return &book{limit: limit, peers: map[sdk.NodeKey]*Known{}}
 }
 
-// met notes a verified connection. A full book forgets who was silent for the longest, but nobody
-// whom keep names.
+// met notes a verified connection. A full book forgets those who were silent for the longest, but
+// nobody whom keep names.
 func (b *book) met(k Known, keep func(sdk.NodeKey) bool) *Known {
 	old := b.peers[k.Contact.Key]
 	if old == nil {
@@ -56,7 +59,7 @@ func (b *book) met(k Known, keep func(sdk.NodeKey) bool) *Known {
 		old = &Known{FirstSeen: k.LastSeen}
 		b.peers[k.Contact.Key] = old
 	}
-	old.Contact, old.Owner, old.FreeBytes = k.Contact, k.Owner, k.FreeBytes
+	old.Contact, old.at, old.Owner, old.FreeBytes = k.Contact, k.at, k.Owner, k.FreeBytes
 	old.LastSeen, old.Silent, old.slowAt = k.LastSeen, 0, time.Time{}
 	return old
 }
@@ -65,15 +68,21 @@ func (b *book) makeRoom(keep func(sdk.NodeKey) bool) {
 	if len(b.peers) < b.limit {
 		return
 	}
-	var out *Known
+	var out []*Known
 	for key, k := range b.peers {
-		if !keep(key) && (out == nil || k.LastSeen.Before(out.LastSeen)) {
-			out = k
+		if !keep(key) {
+			out = append(out, k)
 		}
 	}
-	if out != nil {
-		delete(b.peers, out.Contact.Key)
+	slices.SortFunc(out, byLastSeen)
+	for _, k := range out[:min(len(out), 1+b.limit/16)] { // some at a time, so that not every newcomer costs a look at all
+		delete(b.peers, k.Contact.Key)
 	}
+}
+
+// byLastSeen orders records, those longest unheard first.
+func byLastSeen(a, b *Known) int {
+	return cmp.Or(a.LastSeen.Compare(b.LastSeen), bytes.Compare(a.Contact.Key[:], b.Contact.Key[:]))
 }
 
 // answered notes that a peer answered a question after some time.
@@ -127,7 +136,7 @@ func (k *Known) dueForPing(now time.Time, after, retry time.Duration) bool {
 
 // due lists at most n peers that it is time to ask, those longest unheard first. Who is not in the
 // table is asked a twelfth as often.
-func (b *book) due(now time.Time, n int, after, retry time.Duration, inTable func(sdk.NodeKey) bool) []identity.Contact {
+func (b *book) due(now time.Time, n int, after, retry time.Duration, inTable func(sdk.NodeKey) bool) []Node {
 	var due []*Known
 	for key, k := range b.peers {
 		wait := after
@@ -138,10 +147,10 @@ func (b *book) due(now time.Time, n int, after, retry time.Duration, inTable fun
 			due = append(due, k)
 		}
 	}
-	slices.SortFunc(due, func(a, b *Known) int { return a.LastSeen.Compare(b.LastSeen) })
-	var out []identity.Contact
+	slices.SortFunc(due, byLastSeen)
+	var out []Node
 	for _, k := range due[:min(n, len(due))] {
-		out = append(out, k.Contact)
+		out = append(out, k.node())
 	}
 	return out
 }
@@ -172,7 +181,7 @@ func (b *book) list() []Known {
 		out = append(out, *k)
 	}
 	slices.SortFunc(out, func(a, b Known) int {
-		return cmp.Compare(string(a.Contact.Key[:]), string(b.Contact.Key[:]))
+		return bytes.Compare(a.Contact.Key[:], b.Contact.Key[:])
 	})
 	return out
 }

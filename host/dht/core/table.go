@@ -1,4 +1,4 @@
-package dht
+package core
 
 import (
 	"net/netip"
@@ -9,12 +9,12 @@ import (
 )
 
 // table is Kademlia's routing table: bucket i holds contacts whose ids share exactly i leading bits
-// with our own, the least recently heard first. It is plain state: no clock, no lock, no network.
+// with our own, the least recently heard first.
 type table struct {
 	own     ID
 	size    int // contacts per bucket
 	caps    caps
-	buckets [bitsOf][]placed
+	buckets [bitsOf][]Node
 	at      map[sdk.NodeKey]int // which bucket a key is in
 	subnets map[netip.Prefix]int
 }
@@ -30,41 +30,52 @@ func newTable(own ID, size int, c caps) *table {
 // heard notes that a verified contact is alive. A new one is added where there is room. Where its
 // bucket is full, the contact that was silent for the longest is returned: if it does not answer a
 // ping, replace puts the new one in its place; if it does, it stays and the new one is forgotten.
-func (t *table) heard(c identity.Contact) (ping identity.Contact, full bool) {
-	p := place(c)
-	if p.id == t.own {
-		return identity.Contact{}, false
+func (t *table) heard(p Node) (ping Node, full bool) {
+	if p.At == t.own {
+		return Node{}, false
 	}
-	i := sharedBits(t.own, p.id)
-	if old, known := t.at[c.Key]; known {
-		t.remove(c.Key)
-		if old == i && t.fits(i, c) {
+	i := sharedBits(t.own, p.At)
+	if old, known := t.at[p.Key]; known {
+		t.remove(p.Key)
+		if old == i && t.fits(i, p.Contact) {
 			t.insert(i, p) // at the end: the most recently heard
-			return identity.Contact{}, false
+			return Node{}, false
 		}
 	}
 	switch {
-	case !t.fits(i, c):
-		return identity.Contact{}, false
+	case !t.fits(i, p.Contact):
+		return Node{}, false
 	case len(t.buckets[i]) < t.size:
 		t.insert(i, p)
-		return identity.Contact{}, false
+		return Node{}, false
 	}
-	return t.buckets[i][0].Contact, true
+	return t.buckets[i][0], true
+}
+
+// touch notes that a contact answered where it is.
+func (t *table) touch(key sdk.NodeKey) {
+	i, known := t.at[key]
+	if !known {
+		return
+	}
+	b := t.buckets[i]
+	j := slices.IndexFunc(b, func(p Node) bool { return p.Key == key })
+	p := b[j]
+	copy(b[j:], b[j+1:])
+	b[len(b)-1] = p
 }
 
 // replace gives the place of a contact that did not answer to another of the same bucket.
-func (t *table) replace(silent sdk.NodeKey, c identity.Contact) {
+func (t *table) replace(silent sdk.NodeKey, p Node) {
 	i, known := t.at[silent]
-	p := place(c)
-	if !known || p.id == t.own || sharedBits(t.own, p.id) != i {
+	if !known || p.At == t.own || sharedBits(t.own, p.At) != i {
 		return
 	}
-	if _, there := t.at[c.Key]; there {
+	if _, there := t.at[p.Key]; there {
 		return
 	}
 	t.remove(silent)
-	if t.fits(i, c) {
+	if t.fits(i, p.Contact) {
 		t.insert(i, p)
 	}
 }
@@ -76,7 +87,7 @@ func (t *table) remove(key sdk.NodeKey) {
 		return
 	}
 	delete(t.at, key)
-	j := slices.IndexFunc(t.buckets[i], func(p placed) bool { return p.Key == key })
+	j := slices.IndexFunc(t.buckets[i], func(p Node) bool { return p.Key == key })
 	if net := identity.Subnet(t.buckets[i][j].Addr.Addr()); t.subnets[net] > 1 {
 		t.subnets[net]--
 	} else {
@@ -85,20 +96,36 @@ func (t *table) remove(key sdk.NodeKey) {
 	t.buckets[i] = slices.Delete(t.buckets[i], j, j+1)
 }
 
-// closest lists the n contacts nearest to target that pass the filter.
-func (t *table) closest(target ID, n int, want func(identity.Contact) bool) []identity.Contact {
-	all := make([]placed, 0, len(t.at))
-	for i := range t.buckets {
-		for _, p := range t.buckets[i] {
-			if want == nil || want(p.Contact) {
-				all = append(all, p)
+// closest lists the n contacts nearest to target that pass the filter, nearest first. Of the buckets,
+// the one that target would be in holds the nearest contacts; those beyond it share as many bits with
+// target as we do, and each bucket before it a bit less.
+func (t *table) closest(target ID, n int, want func(Node) bool) []Node {
+	out := make([]Node, 0, n)
+	var some [bitsOf]*Node // saves an allocation for tables of the usual size
+	take := func(buckets ...[]Node) {
+		all := some[:0]
+		for _, b := range buckets {
+			for i := range b {
+				all = append(all, &b[i])
+			}
+		}
+		slices.SortFunc(all, func(a, b *Node) int { return compareDistance(target, a.At, b.At) })
+		for _, p := range all {
+			if len(out) == n {
+				return
+			}
+			if want == nil || want(*p) {
+				out = append(out, *p)
 			}
 		}
 	}
-	sortByDistance(target, all)
-	out := make([]identity.Contact, 0, n)
-	for _, p := range all[:min(n, len(all))] {
-		out = append(out, p.Contact)
+	i := min(sharedBits(t.own, target), bitsOf-1) // nobody has our own id
+	take(t.buckets[i])
+	if len(out) < n {
+		take(t.buckets[i+1:]...)
+	}
+	for i--; i >= 0 && len(out) < n; i-- {
+		take(t.buckets[i])
 	}
 	return out
 }
@@ -108,7 +135,7 @@ func (t *table) full(i int) bool { return len(t.buckets[i]) >= t.size }
 
 func (t *table) has(key sdk.NodeKey) bool { _, ok := t.at[key]; return ok }
 
-func (t *table) insert(i int, p placed) {
+func (t *table) insert(i int, p Node) {
 	t.buckets[i] = append(t.buckets[i], p)
 	t.at[p.Key] = i
 	t.subnets[identity.Subnet(p.Addr.Addr())]++

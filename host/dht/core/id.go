@@ -1,7 +1,8 @@
-package dht
+package core
 
 import (
 	"bytes"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -34,16 +35,26 @@ func compareDistance(target, a, b ID) int {
 	return 0
 }
 
-// placed is a contact and its position, which costs a hash to compute.
-type placed struct {
-	identity.Contact
-	id ID
+// gap is the XOR distance of two ids as a share of the id space.
+func gap(a, b ID) float64 {
+	sum := 0.0
+	for i := range 16 { // beyond lies less than a float64 can tell
+		sum += math.Ldexp(float64(a[i]^b[i]), -8*(i+1))
+	}
+	return sum
 }
 
-func place(c identity.Contact) placed { return placed{c, ID(c.ID())} }
+// Node is a contact and its position, which costs a hash to compute.
+type Node struct {
+	identity.Contact
+	At ID
+}
 
-func sortByDistance(target ID, contacts []placed) {
-	slices.SortFunc(contacts, func(a, b placed) int { return compareDistance(target, a.id, b.id) })
+// Place gives a contact its position.
+func Place(c identity.Contact) Node { return Node{c, ID(c.ID())} }
+
+func sortByDistance(target ID, nodes []Node) {
+	slices.SortFunc(nodes, func(a, b Node) int { return compareDistance(target, a.At, b.At) })
 }
 
 // withPrefix is an id that shares exactly n leading bits with own, the rest taken from random.
@@ -57,6 +68,19 @@ func withPrefix(own, random ID, n int) ID {
 	i, flip := n/8, byte(0x80)>>(n%8)
 	out[i] = own[i]&mask | ^own[i]&flip | random[i]&^(mask|flip)
 	return out
+}
+
+// without clears the n leading bits of an id. Node ids begin with the zero bits of their proof of work
+// and tessera ids do not, but these bits are equally far from every node: cleared, they order nodes as
+// before and tell in which part of the space that nodes can have an id lies.
+func without(id ID, n int) ID {
+	for i := 0; i < n/8; i++ {
+		id[i] = 0
+	}
+	if n%8 != 0 {
+		id[n/8] &= 0xff >> (n % 8)
+	}
+	return id
 }
 
 func less(a, b ID) bool { return bytes.Compare(a[:], b[:]) < 0 }

@@ -129,6 +129,7 @@ func (n *Node) openNetwork() error {
 	n.dht = dht.New(n.net, n.id.Node, dht.Config{
 		PowBits:  powBits(n.cfg.Network.PowBits),
 		Holdings: n.holdings,
+		Leads:    n.leads,
 		Memory:   contacts{n.catalog},
 		Log:      n.log,
 	})

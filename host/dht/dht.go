@@ -63,15 +63,18 @@ type Config struct {
 	StepInterval    time.Duration // between steps of Run; 1m
 	PingAfter       time.Duration // a contact not heard of for so long is pinged
 	RefreshInterval time.Duration // between looks around one's own id and into every bucket; 1h
-	AnnounceEvery   time.Duration // between announcements of what is held; 8h
+	AnnounceEvery   time.Duration // between announcements of what this node leads; 8h
+	AnnounceRest    time.Duration // between announcements of all that is held; 20h, within the life of a pointer
 
 	MaxPointers int // kept for others
 	MaxPeers    int // remembered
 	// PerBucket, PerTable and PerLookup bound the contacts of one public subnet (/24, /48).
 	PerBucket, PerTable, PerLookup int
 
-	// Holdings lists what to announce every AnnounceEvery; nil = nothing.
+	// Holdings lists what to announce; nil = nothing.
 	Holdings func(ctx context.Context) ([]sdk.TesseraID, error)
+	// Leads tells whether this node is among the holders of a tessera that come first; nil = always.
+	Leads func(sdk.TesseraID) bool
 	// Proven tells whether a holder passed a proof for a tessera here: its pointer then never gives way
 	// to one of a holder that did not. It is called with a lock held and must return at once; nil =
 	// none did.
@@ -90,6 +93,7 @@ func (c Config) withDefaults() Config {
 	or(&c.StepInterval, time.Minute)
 	or(&c.RefreshInterval, time.Hour)
 	or(&c.AnnounceEvery, 8*time.Hour)
+	or(&c.AnnounceRest, 20*time.Hour)
 	if c.Resolve == nil {
 		c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -149,6 +153,8 @@ type DHT struct {
 	nextLook  time.Time
 	lookAfter time.Duration // grows up to RefreshInterval
 	announced time.Time
+	// announcedAll is when everything was announced, and not only what this node leads.
+	announcedAll time.Time
 	dirty     bool            // the address book has changed since it was saved
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc

@@ -119,6 +119,40 @@ func TestPointersExpire(t *testing.T) {
 	}
 }
 
+// TestLeadersKeepPointersFresh: what a node leads is announced every eight hours, the rest before it
+// expires.
+func TestLeadersKeepPointersFresh(t *testing.T) {
+	clock := newClock()
+	lead, follow := tessera(1), tessera(2)
+	w := newTown()
+	a := w.build(t, dht.Config{
+		Now:      clock.now,
+		Holdings: func(context.Context) ([]sdk.TesseraID, error) { return []sdk.TesseraID{lead, follow}, nil },
+		Leads:    func(id sdk.TesseraID) bool { return id == lead },
+	})
+	b := w.build(t, dht.Config{Now: clock.now})
+	if err := a.Bootstrap(short(t), []string{b.self.Addr.String()}); err != nil {
+		t.Fatal(err)
+	}
+	announced := map[sdk.TesseraID]map[time.Time]bool{lead: {}, follow: {}}
+	for range 60 {
+		if err := a.Step(short(t)); err != nil {
+			t.Fatal(err)
+		}
+		for id, times := range announced {
+			found, _ := b.FindHolders(short(t), id)
+			if len(found) != 1 {
+				t.Fatalf("%s is not found", id.Short())
+			}
+			times[found[0].Time] = true
+		}
+		clock.add(time.Hour)
+	}
+	if n, m := len(announced[lead]), len(announced[follow]); n < 7 || m != 3 {
+		t.Errorf("announced %d times in 60 hours what it leads, %d times what it does not; want 7 and 3", n, m)
+	}
+}
+
 func TestForgedPointersAreNotKept(t *testing.T) {
 	w := newTown()
 	a, b := w.build(t, dht.Config{}), w.build(t, dht.Config{})

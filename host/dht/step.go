@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tesseras/tesseras/host/dht/core"
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // firstLook is how soon after the start a node looks around again. Whoever starts together with
@@ -102,11 +104,13 @@ func (d *DHT) explore(ctx context.Context) {
 	})
 }
 
-// reannounce publishes pointers to all that is held, when it is due.
+// reannounce publishes pointers to what is held, when it is due: to what this node leads every
+// AnnounceEvery, and to everything every AnnounceRest.
 func (d *DHT) reannounce(ctx context.Context) error {
 	now := d.config.Now()
 	d.mu.Lock()
-	due := d.announced.IsZero() || now.Sub(d.announced) >= d.config.AnnounceEvery
+	all := d.announcedAll.IsZero() || now.Sub(d.announcedAll) >= d.config.AnnounceRest
+	due := all || now.Sub(d.announced) >= d.config.AnnounceEvery
 	d.mu.Unlock()
 	if !due || d.config.Holdings == nil {
 		return nil
@@ -115,6 +119,9 @@ func (d *DHT) reannounce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list what is held: %w", err)
 	}
+	if leads := d.config.Leads; leads != nil && !all {
+		held = slices.DeleteFunc(held, func(t sdk.TesseraID) bool { return !leads(t) })
+	}
 	if _, err := d.Announce(ctx, held); err != nil && !errors.Is(err, ErrNobody) {
 		return err
 	} else if err != nil {
@@ -122,6 +129,9 @@ func (d *DHT) reannounce(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	d.announced = now
+	if all {
+		d.announcedAll = now
+	}
 	d.mu.Unlock()
 	return nil
 }

@@ -59,11 +59,13 @@ var floor = map[string]int{
 	"host/dht":         5,
 	"host/dht/core":    4,
 	"host/ledger":      5,
+	"host/legacy":      6,
 	"host/holders":     6,
 	"host/scatter":     7,
 	"host/peer":        8,
 
 	"host/archive": 9,
+	"host/salvage": 9,
 	"host/publish": 9,
 	"host/custody": 9,
 	"host/attest":  9,

@@ -21,6 +21,7 @@ var verbs = []struct {
 	{"mine", (*app).verifyVerb},
 	{"mine", (*app).exportVerb},
 	{"mine", (*app).deleteVerb},
+	{"mine", (*app).salvageVerb},
 	{"network", (*app).publishVerb},
 	{"network", (*app).fetchVerb},
 	{"network", (*app).statusVerb},

@@ -155,9 +155,9 @@ type DHT struct {
 	announced time.Time
 	// announcedAll is when everything was announced, and not only what this node leads.
 	announcedAll time.Time
-	dirty     bool            // the address book has changed since it was saved
-	ctx       context.Context // ends with Close
-	cancel    context.CancelFunc
+	dirty        bool            // the address book has changed since it was saved
+	ctx          context.Context // ends with Close
+	cancel       context.CancelFunc
 }
 
 // New makes a DHT for a node. It knows nobody; Bootstrap and Observe change that.

@@ -21,16 +21,24 @@ type Config struct {
 	ReaperInterval time.Duration // between looks for idle connections; 30s
 	MaxHandshakes  int           // strangers that may wait between TLS and Hello at once, the newest stay; 64
 	HandshakeRate  float64       // handshakes a second above which addresses must prove themselves by a retry; 64
-	MaxStreams     int           // requests one peer may have open at once; 32
-	MaxRequests    int           // requests being served at once, of all peers; 512 (every peer may have one)
+	MaxHalfOpen    int           // TLS handshakes with strangers under way at once; 256
+	// SourceHandshakes and SourceRequests are how many of them one source may begin a second, on average;
+	// four times as many at once. A source is an IPv4 address or the /56 of an IPv6 address; loopback and
+	// private ones may have sixteen times as many, since many nodes may be behind them. 32, and 1,000.
+	SourceHandshakes, SourceRequests float64
+	MaxStreams                       int // requests one peer may have open at once; 32
+	MaxRequests                      int // requests being served at once, of all peers; 512 (every peer may have one)
 
-	DialTimeout   time.Duration // for a connection, with Hello; without a sign of life three tenths of it; 10s
-	FrameTimeout  time.Duration // for one whole message to arrive or leave; 15s
-	AnswerTimeout time.Duration // for the answer to a request to begin; 1m
-	SilentTimeout time.Duration // a connection is dead so long after the first packet that got no answer; 10s
-	DeadAfter     time.Duration // a connection in use is given up when probes stay unanswered for so long; 3s
-	RateWindow    time.Duration // the floor below is measured over it; 15s
-	MinRate       int           // bytes a second of a body, on average over RateWindow; 4096
+	DialTimeout  time.Duration // for a connection, with Hello; without a sign of life three tenths of it; 10s
+	FrameTimeout time.Duration // for one whole message to arrive or leave; 15s
+	// RetryFirst and RetryMost bound for how long a peer that could not be reached is not dialled again at
+	// the same address; the wait doubles from one to the other. 500ms and 30s; negative = not at all.
+	RetryFirst, RetryMost time.Duration
+	AnswerTimeout         time.Duration // for the answer to a request to begin; 1m
+	SilentTimeout         time.Duration // a connection is dead so long after the first packet that got no answer; 10s
+	DeadAfter             time.Duration // a connection in use is given up when probes stay unanswered for so long; 3s
+	RateWindow            time.Duration // the floor below is measured over it; 15s
+	MinRate               int           // bytes a second of a body, on average over RateWindow; 4096
 
 	StreamWindow     int // most bytes a peer may have under way on one stream; 2 MiB
 	ConnectionWindow int // most bytes a peer may have under way; 4 MiB
@@ -69,10 +77,15 @@ func (c Config) withDefaults() Config {
 	or(&c.ReaperInterval, 30*time.Second)
 	or(&c.MaxHandshakes, 64)
 	or(&c.HandshakeRate, 64)
+	or(&c.MaxHalfOpen, 256)
+	or(&c.SourceHandshakes, 32)
+	or(&c.SourceRequests, 1000)
 	or(&c.MaxStreams, 32)
 	or(&c.MaxRequests, 512)
 	or(&c.DialTimeout, 10*time.Second)
 	or(&c.FrameTimeout, 15*time.Second)
+	or(&c.RetryFirst, 500*time.Millisecond)
+	or(&c.RetryMost, 30*time.Second)
 	or(&c.AnswerTimeout, time.Minute)
 	or(&c.SilentTimeout, 10*time.Second)
 	or(&c.DeadAfter, 3*time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"time"
@@ -65,19 +66,43 @@ func (n *Net) dialOnce(ctx context.Context, to identity.Contact) (Peer, error) {
 	if !to.Addr.IsValid() || to.Addr.Port() == 0 {
 		return Peer{}, fmt.Errorf("dial %q: %w: no address", to.Addr, ErrUnreachable)
 	}
+	if n.absent.waits(to, time.Now()) {
+		return Peer{}, fmt.Errorf("dial %s: %w: it did not answer just now", to.Addr, ErrUnreachable)
+	}
 	if err := n.reserve(); err != nil {
 		return Peer{}, fmt.Errorf("dial %s: %w", to.Addr, err)
 	}
-	c, err := n.handshake(ctx, to)
+	c, err := n.handshakePatiently(ctx, to)
 	if err != nil {
 		n.pool.unreserve()
 		if err = unreachable(err); errors.Is(err, ErrUnreachable) && !to.Key.IsZero() {
+			n.absent.failed(to, time.Now())
 			n.tellLost(to)
 		}
 		return Peer{}, fmt.Errorf("dial %s: %w", to.Addr, err)
 	}
 	n.adopt(c)
 	return c.peer, nil
+}
+
+// handshakePatiently dials again, a little later each time, while the other side has too many strangers
+// at once.
+func (n *Net) handshakePatiently(ctx context.Context, to identity.Contact) (*conn, error) {
+	const tries = 4
+	wait := 100 * time.Millisecond
+	for i := 1; ; i++ {
+		c, err := n.handshake(ctx, to)
+		var refused *quic.TransportError
+		if i == tries || !errors.As(err, &refused) || !refused.Remote || refused.ErrorCode != quic.ConnectionRefused {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(wait + rand.N(wait)):
+			wait *= 2
+		}
+	}
 }
 
 // handshake dials, proves who we are and learns who answers, and says Hello.
@@ -227,6 +252,7 @@ func (n *Net) adopt(c *conn) {
 	if dead := n.pool.add(c); dead != nil {
 		dead.q.CloseWithError(closeFaultless, "replaced")
 	}
+	n.absent.back(c.peer.Contact)
 	n.views.note(c.peer.Contact.Key, c.peer.SeenUs)
 	if !n.spawn(func() { n.serveConn(c) }) {
 		n.pool.remove(c)

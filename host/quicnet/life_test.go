@@ -266,6 +266,14 @@ func TestSilentPeer(t *testing.T) {
 		if took := time.Since(begun); took > 10*time.Second || lost.Load() != 2 {
 			t.Errorf("took %s, told %d times", took, lost.Load())
 		}
+		begun = time.Now()
+		if _, err := a.Call(t.Context(), b.Self(), &wire.Ping{}); !errors.Is(err, quicnet.ErrUnreachable) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(begun); took > 0 || lost.Load() != 2 {
+			t.Errorf("a peer that just failed costs %s again, told %d times", took, lost.Load())
+		}
+		time.Sleep(time.Second)
 		mute.on.Store(false)
 		ping(t, a, b.Self())
 		mute.on.Store(true) // nobody asks: the keep-alive notices

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
-	"golang.org/x/time/rate"
-
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/wire"
 )
@@ -42,6 +40,9 @@ type Net struct {
 	views    views
 	buffers  sync.Pool // of *[]byte, bodySize each
 
+	gate     *gate
+	requests *sources
+	absent   *absent
 	door     door
 	draining atomic.Bool
 
@@ -74,12 +75,15 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		pool:     newPool(id.Node.Key(), config.MaxConnections),
 		windows:  newWindows(config.WindowBudget),
 		buffers:  sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }},
+		gate:     newGate(config),
+		requests: newSources(config.SourceRequests, maxSources),
+		absent:   newAbsent(config.RetryFirst, config.RetryMost),
 		door:     door{places: config.MaxHandshakes},
 		handlers: map[wire.Kind]Handler{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.quic = quicConfig(config, n.windows)
-	n.tr = transport(config, conn)
+	n.tr = transport(config, conn, n.gate)
 	if n.listener, err = n.tr.Listen(n.tls, n.quic); err != nil {
 		n.cancel()
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", conn.LocalAddr(), err), conn.Close())
@@ -107,7 +111,7 @@ func quicConfig(c Config, w *windows) *quic.Config {
 // initialWindow is what a peer may have under way before it has shown that it is read from.
 const initialWindow = 512 << 10
 
-func transport(c Config, conn net.PacketConn) *quic.Transport {
+func transport(c Config, conn net.PacketConn, g *gate) *quic.Transport {
 	var reset quic.StatelessResetKey
 	var token quic.TokenGeneratorKey
 	rand.Read(reset[:])
@@ -118,12 +122,12 @@ func transport(c Config, conn net.PacketConn) *quic.Transport {
 	if c.TokenKey != nil {
 		token = *c.TokenKey
 	}
-	limiter := rate.NewLimiter(rate.Limit(c.HandshakeRate), int(2*c.HandshakeRate)+1)
 	return &quic.Transport{
 		Conn:                conn,
 		StatelessResetKey:   &reset,
 		TokenGeneratorKey:   &token,
-		VerifySourceAddress: func(net.Addr) bool { return !limiter.Allow() },
+		VerifySourceAddress: g.suspects,
+		ConnContext:         g.admit,
 	}
 }
 
@@ -192,6 +196,9 @@ func (n *Net) Stats() Stats {
 	return s
 }
 
+// Gate counts what happened to strangers before TLS.
+func (n *Net) Gate() GateStats { return n.gate.snapshot() }
+
 // Connected lists the peers there is a connection to.
 func (n *Net) Connected() []Peer {
 	_, peers := n.pool.snapshot()
@@ -215,6 +222,7 @@ func (n *Net) Serve(ctx context.Context) error {
 			}
 			return fmt.Errorf("accept: %w", err)
 		}
+		leave(q.Context())
 		if !n.spawn(func() { n.welcome(q) }) {
 			q.CloseWithError(closeFaultless, "closing")
 		}

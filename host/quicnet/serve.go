@@ -60,12 +60,24 @@ func (n *Net) serveStream(c *conn, str *quic.Stream) {
 
 // serveRequest serves a request, unless there are too many.
 func (n *Net) serveRequest(ctx context.Context, s *Stream, m wire.Message) error {
+	if !n.requests.allow(s.conn.peer.Seen.Addr(), cost(m), time.Now()) {
+		return wire.Refuse(wire.Code_BUSY, "too many requests from one address").Later(time.Second)
+	}
 	if !n.begin(s.conn) {
 		return wire.Refuse(wire.Code_BUSY, "too many requests at once").Later(time.Second)
 	}
 	defer n.serving.Done()
 	defer n.pool.end(s.conn)
 	return n.handle(ctx, s, m)
+}
+
+// cost is how many requests one counts for: a signature takes as long to verify as a small request takes
+// in all.
+func cost(m wire.Message) int {
+	if q, is := m.(*wire.StorePointers); is {
+		return 1 + len(q.GetPointers())/2
+	}
+	return 1
 }
 
 func (n *Net) begin(c *conn) bool {

@@ -2,31 +2,24 @@ package core
 
 import (
 	"encoding/binary"
-	"flag"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/sdk"
 )
 
-var seedFlag = flag.Uint64("seed", 0, "replays a simulated run; 0 = the seed of CI")
-
-// seed is what a simulation starts from; a failure names it.
+// seed is what a simulation starts from: the same in every run, unless the environment names another.
 func seed(t *testing.T, usual uint64) uint64 {
 	t.Helper()
-	s := usual
-	if *seedFlag != 0 {
-		s = *seedFlag
+	if os.Getenv(suite.EnvSeed) != "" {
+		return suite.Seed(t)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./host/dht/core -run '^%s$' -seed %d", t.Name(), s)
-		}
-	})
-	return s
+	return usual
 }
 
 func (w *world) tesseras(n int) (ids []sdk.TesseraID) {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"runtime/debug"
 	"testing"
+
+	"github.com/tesseras/tesseras/host/internal/suite"
 )
 
 // sizes of the simulations: in CI, and with TESSERAS_SIZES=nightly.
@@ -18,7 +20,7 @@ type sizes struct {
 }
 
 func size() sizes {
-	if os.Getenv("TESSERAS_SIZES") == "nightly" {
+	if suite.Nightly() {
 		return sizes{nodes: 10_000, lookups: 20_000, honest: 8_000, few: 2_000, keys: 50, searches: 5_000, replayed: 1_000}
 	}
 	return sizes{nodes: 500, lookups: 1_000, honest: 400, few: 240, keys: 3, searches: 300, replayed: 100}

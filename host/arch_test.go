@@ -74,6 +74,7 @@ var floor = map[string]int{
 	"host/sweep":   9,
 	"host/scrub":   9,
 	"host/heal":    9,
+	"host/rebuild": 9,
 
 	"host/localapi": 10,
 	"host":          11,

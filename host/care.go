@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -13,6 +12,7 @@ import (
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/rebuild"
 	"github.com/tesseras/tesseras/host/scrub"
 	"github.com/tesseras/tesseras/host/sidecar"
 	"github.com/tesseras/tesseras/host/sweep"
@@ -36,23 +36,10 @@ func (s *store) openCare(cfg *config.Config, log *slog.Logger) (err error) {
 	return err
 }
 
-// metaRebuilt is the catalog's name for when the index was last rebuilt.
-const metaRebuilt = "rebuilt"
-
 // doubt says why the index may not know of all that is needed. What it does not know for a while after
 // a rebuild, a document that could not be read then may still tell.
 func (s *store) doubt(ctx context.Context) (reason string, err error) {
-	var rebuilt time.Time
-	err = s.catalog.View(func(tx *catalog.Tx) error {
-		b, err := tx.Meta(metaRebuilt)
-		if err == nil && len(b) == 8 {
-			rebuilt = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
-		}
-		if errors.Is(err, catalog.ErrNotFound) {
-			err = nil
-		}
-		return err
-	})
+	rebuilt, err := rebuild.Last(s.catalog)
 	if err != nil {
 		return "", err
 	}

@@ -356,6 +356,9 @@ func TestTheBooksSayWhatIsOnTheDisk(t *testing.T) {
 // released counts the objects whose files are still to be removed.
 func (v *village) released() (n int) {
 	for _, m := range v.nodes {
+		if m.stopped {
+			continue
+		}
 		m.has(func(tx *catalog.Tx) bool {
 			for range tx.Released(digest.Hash{}) {
 				n++

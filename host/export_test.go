@@ -2,10 +2,14 @@ package host
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/journal"
 )
 
@@ -44,4 +48,31 @@ func (n *Node) Metrics() (map[string]float64, error) {
 		}
 	}
 	return all, err
+}
+
+// Offline opens a data directory as the command line does while no daemon runs, and lets read its index.
+func Offline(ctx context.Context, cfg *config.Config, dir string, log *slog.Logger, read func(*catalog.Tx) error) error {
+	s, err := openStore(ctx, cfg, dir, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.catalog.View(read), s.close())
+}
+
+// HalfRebuilt makes an index look as if its rebuilding had been cut short.
+func HalfRebuilt(t *testing.T, dir string) {
+	t.Helper()
+	c, err := catalog.Open(dir, catalog.Options{Ballast: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Update(func(tx *catalog.Tx) error {
+		for id, err := range tx.Tesseras() {
+			return errors.Join(err, tx.DropTessera(id.ID), tx.PutMeta("rebuilding", nil))
+		}
+		return nil
+	})
+	if err := errors.Join(err, c.Close()); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -49,7 +49,8 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 		return s, err
 	}
 	// the index comes first: its lock is that of the whole directory
-	s.catalog, err = catalog.Open(filepath.Join(dataDir, "index"), catalog.Options{
+	var empty bool
+	s.catalog, empty, err = openIndex(filepath.Join(dataDir, "index"), catalog.Options{
 		IndexCache: int64(cfg.Performance.IndexCache),
 		LockWait:   lockWait(cfg.Storage.LockWait.Std()),
 		Logger:     log,
@@ -77,6 +78,11 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	}, archive.Config{})
 	if err != nil {
 		return s, err
+	}
+	if empty {
+		if err := s.rebuild(ctx, log); err != nil {
+			return s, err
+		}
 	}
 	if err := s.archive.Recover(ctx); err != nil {
 		return s, err

@@ -63,6 +63,9 @@ type Version struct {
 // Size is the size of the file in bytes.
 func (v Version) Size() int64 { return v.size }
 
+// Modified is when the file was last written.
+func (v Version) Modified() time.Time { return v.modified }
+
 // Version gives that of the file under an object's name, or ErrMissing.
 func (s *Store) Version(h digest.Hash) (Version, error) {
 	info, err := s.fs.Stat(Path(h))

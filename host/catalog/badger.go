@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -48,11 +49,21 @@ func openDisk(dir string, cache int64, log *slog.Logger) (*disk, error) {
 	if err := verifyTables(dir, opt); err != nil {
 		return nil, orDamaged(err)
 	}
-	db, err := badger.Open(opt)
+	db, err := openBadger(opt)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, orDamaged(err)
 	}
 	return &disk{db}, nil
+}
+
+// openBadger makes an error of a panic: that is how Badger takes some kinds of damage.
+func openBadger(opt badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("badger panicked: %v", p)
+		}
+	}()
+	return badger.Open(opt)
 }
 
 // clearUnborn removes logs that a process was killed over just after it had made the file and before it
@@ -80,7 +91,8 @@ func clearUnborn(dir string) error {
 // orDamaged calls everything damage but what the operating system refused us. A file that is missing is
 // damage.
 func orDamaged(err error) error {
-	if errors.As(err, new(*fs.PathError)) && !errors.Is(err, fs.ErrNotExist) {
+	refused := errors.As(err, new(*fs.PathError)) || errors.As(err, new(syscall.Errno))
+	if refused && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrDamaged, err)

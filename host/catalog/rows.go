@@ -25,3 +25,17 @@ func one[T any](tx *Tx, key []byte, decode func(row) (T, error)) (v T, err error
 	}
 	return decode(row{key, value})
 }
+
+// Row is one row as it is stored. Nobody may change its bytes.
+type Row struct{ Key, Value []byte }
+
+// Rows gives every row there is, in order of the keys: to compare two catalogs, not to work with.
+func (tx *Tx) Rows() iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for r, err := range tx.scan(nil, nil) {
+			if !yield(Row{r.key, r.value}, err) {
+				return
+			}
+		}
+	}
+}

@@ -73,6 +73,9 @@ func (b *Book) Acknowledge(holder identity.Contact, r wire.Receipt) error {
 	if err := b.journal.Append(RecordTaken, record); err != nil {
 		return fmt.Errorf("keep receipt: %w", err)
 	}
+	if err := b.noteMet(holder); err != nil {
+		return err
+	}
 	return b.catalog.Update(func(tx *catalog.Tx) error {
 		h, err := tx.Holder(r.Tessera, holder.Key)
 		if errors.Is(err, catalog.ErrNotFound) {
@@ -112,6 +115,9 @@ type Statement struct {
 // Attested records a holder's answer about several tesseras: what it named is acknowledged anew,
 // what it no longer named is not held by it any more and its credit lapses.
 func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements []Statement) error {
+	if err := errors.Join(b.noteMet(holder), b.noteHeld(holder, heldBy, statements)); err != nil {
+		return err
+	}
 	return catalog.UpdateEach(b.catalog, statements, func(tx *catalog.Tx, s Statement) error {
 		h, err := tx.Holder(s.Tessera, holder.Key)
 		if errors.Is(err, catalog.ErrNotFound) {
@@ -174,6 +180,9 @@ func (b *Book) Silent(holder sdk.NodeKey, tesseras []sdk.TesseraID) error {
 // Forgotten records that a holder no longer keeps anything of an own tessera, as the owner wished. Its
 // credit for it ends.
 func (b *Book) Forgotten(t sdk.TesseraID, holder sdk.NodeKey) error {
+	if err := b.journal.Append(RecordHeld, Held{Tessera: t, Holder: holder}.record()); err != nil {
+		return fmt.Errorf("keep what a holder forgot: %w", err)
+	}
 	return b.catalog.Reclaim(func(tx *catalog.Tx) error {
 		h, err := tx.Holder(t, holder)
 		if errors.Is(err, catalog.ErrNotFound) {

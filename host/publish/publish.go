@@ -355,15 +355,27 @@ func (s *Service) reached(id sdk.TesseraID, r health.Report) error {
 }
 
 func (s *Service) mark(id sdk.TesseraID, change func(*catalog.Tessera)) error {
+	var t catalog.Tessera
+	err := s.Catalog.View(func(tx *catalog.Tx) (err error) {
+		t, err = tx.Tessera(id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	before := t
+	if change(&t); t == before {
+		return nil
+	}
+	if err := s.Book.Wish(id, t.WantPublished, t.Published); err != nil {
+		return err
+	}
 	return s.Catalog.Update(func(tx *catalog.Tx) error {
 		t, err := tx.Tessera(id)
 		if err != nil {
 			return err
 		}
-		before := t
-		if change(&t); t == before {
-			return nil
-		}
+		change(&t)
 		return tx.PutTessera(t)
 	})
 }

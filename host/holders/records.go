@@ -1,0 +1,179 @@
+package holders
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// The kinds of records in the journal: what happened between owners and holders that no other file
+// tells. RecordTaken and RecordGiven are receipts, as they travel. Read from the first on, the records
+// give the map of holders and the ledger back. Ids and keys are 32 bytes as they are, numbers are
+// big-endian.
+const (
+	// RecordMet is where a holder can be reached, and the nonce of its proof of work: a contact as it
+	// travels. It is written when that is news.
+	RecordMet = 3
+	// RecordHeld is what a holder holds of a tessera from now on, where that is not what its receipts
+	// say: tessera, node key, owner key, then the fragments' numbers, 2 bytes each.
+	RecordHeld = 4
+	// RecordWish is what the owner wants of an own tessera: tessera, then 1 byte, 1 for "published" and 2
+	// for "it was at its target once", added up.
+	RecordWish = 5
+	// RecordReleased is that a fragment kept here is not kept any more: tessera, number of 4 bytes. A
+	// tombstone says the same of all fragments of its tessera.
+	RecordReleased = 6
+)
+
+// errRecord tells that a record says nothing that makes sense.
+var errRecord = errors.New("not a record")
+
+// Held is what RecordHeld says.
+type Held struct {
+	Tessera   sdk.TesseraID
+	Holder    sdk.NodeKey
+	Owner     sdk.OwnerKey // of the holder
+	Fragments []int        // ascending
+}
+
+func (h Held) record() []byte {
+	b := slices.Concat(h.Tessera[:], h.Holder[:], h.Owner[:])
+	for _, i := range h.Fragments {
+		b = binary.BigEndian.AppendUint16(b, uint16(i))
+	}
+	return b
+}
+
+// ParseHeld reads a RecordHeld.
+func ParseHeld(b []byte) (h Held, err error) {
+	const head = 3 * sdk.IDSize
+	if len(b) < head || len(b)%2 != 0 {
+		return h, fmt.Errorf("held: %w", errRecord)
+	}
+	copy(h.Tessera[:], b)
+	copy(h.Holder[:], b[sdk.IDSize:])
+	copy(h.Owner[:], b[2*sdk.IDSize:])
+	for rest := b[head:]; len(rest) > 0; rest = rest[2:] {
+		h.Fragments = append(h.Fragments, int(binary.BigEndian.Uint16(rest)))
+	}
+	return h, nil
+}
+
+// ParseMet reads a RecordMet.
+func ParseMet(b []byte) (identity.Contact, error) {
+	var m wire.Contact
+	if err := proto.Unmarshal(b, &m); err != nil {
+		return identity.Contact{}, fmt.Errorf("met: %w", err)
+	}
+	return m.Parse()
+}
+
+// ParseWish reads a RecordWish.
+func ParseWish(b []byte) (t sdk.TesseraID, want, reached bool, err error) {
+	if len(b) != sdk.IDSize+1 {
+		return t, false, false, fmt.Errorf("wish: %w", errRecord)
+	}
+	copy(t[:], b)
+	return t, b[sdk.IDSize]&1 != 0, b[sdk.IDSize]&2 != 0, nil
+}
+
+// ReleasedRecord gives a RecordReleased, for those who give a fragment up without its owner's tombstone.
+func ReleasedRecord(t sdk.TesseraID, index int) []byte {
+	return binary.BigEndian.AppendUint32(slices.Clone(t[:]), uint32(index))
+}
+
+// ParseReleased reads a RecordReleased.
+func ParseReleased(b []byte) (t sdk.TesseraID, index int, err error) {
+	if len(b) != sdk.IDSize+4 {
+		return t, 0, fmt.Errorf("released: %w", errRecord)
+	}
+	copy(t[:], b)
+	return t, int(binary.BigEndian.Uint32(b[sdk.IDSize:])), nil
+}
+
+// ParseReceipt reads a RecordTaken or RecordGiven. The signature is not checked again: it was, before
+// the record was written.
+func ParseReceipt(b []byte) (wire.Receipt, error) {
+	var m wire.ReplicateAck
+	if err := proto.Unmarshal(b, &m); err != nil {
+		return wire.Receipt{}, fmt.Errorf("receipt: %w", err)
+	}
+	return wire.ParseReceipt(&m)
+}
+
+// Wish keeps what the owner wants of a tessera, before it is written into the index.
+func (b *Book) Wish(t sdk.TesseraID, want, reached bool) error {
+	flags := byte(0)
+	if want {
+		flags |= 1
+	}
+	if reached {
+		flags |= 2
+	}
+	if err := b.journal.Append(RecordWish, append(t[:], flags)); err != nil {
+		return fmt.Errorf("keep wish: %w", err)
+	}
+	return nil
+}
+
+// noteMet keeps where a holder can be reached, if that is news.
+func (b *Book) noteMet(holder identity.Contact) error {
+	known := false
+	err := b.catalog.View(func(tx *catalog.Tx) error {
+		for t, err := range tx.HeldBy(holder.Key) {
+			if err != nil {
+				return err
+			}
+			h, err := tx.Holder(t, holder.Key)
+			known = err == nil && h.Nonce == holder.Nonce && h.Addr == holder.Addr.String()
+			return err
+		}
+		return nil
+	})
+	if err != nil || known || !holder.Addr.IsValid() {
+		return err
+	}
+	record, err := proto.Marshal(wire.NewContact(holder))
+	if err != nil {
+		return err
+	}
+	if err := b.journal.Append(RecordMet, record); err != nil {
+		return fmt.Errorf("keep contact: %w", err)
+	}
+	return nil
+}
+
+// noteHeld keeps which of these statements change what a holder is known to hold.
+func (b *Book) noteHeld(holder identity.Contact, owner sdk.OwnerKey, statements []Statement) error {
+	var changed []Held
+	err := b.catalog.View(func(tx *catalog.Tx) error {
+		for _, s := range statements {
+			h, err := tx.Holder(s.Tessera, holder.Key)
+			if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+				return err
+			}
+			now := slices.Sorted(slices.Values(s.Fragments))
+			if !slices.EqualFunc(h.Fragments, now, func(f catalog.HeldFragment, i int) bool { return f.Index == i }) {
+				changed = append(changed, Held{s.Tessera, holder.Key, owner, now})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, h := range changed {
+		if err := b.journal.Append(RecordHeld, h.record()); err != nil {
+			return fmt.Errorf("keep what a holder said: %w", err)
+		}
+	}
+	return nil
+}

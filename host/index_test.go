@@ -117,9 +117,9 @@ func TestTheIndexComesBackFromTheFilesBesideIt(t *testing.T) {
 	}
 	owner = v.addAt(owner.dir)
 	for _, m := range slices.Clone(v.nodes[:8]) {
-		v.addAt(m.dir)
+		back := v.addAt(m.dir)
+		v.eventually("the owner to meet a holder where it is now", func() bool { return owner.knows(back) })
 	}
-	v.meet(owner, 8)
 	if report := owner.repair(sdk.TesseraID{}); report.RebuiltFragments != 0 || report.Healthy != 2 {
 		t.Errorf("repair %+v", report)
 	}
@@ -201,7 +201,9 @@ func TestADamagedIndexIsRebuiltAndNeverTrusted(t *testing.T) {
 		}
 	}
 	owner = v.addAt(owner.dir)
-	v.meet(owner, 7)
+	for _, m := range v.nodes[:7] {
+		v.eventually("the owner to meet a holder", func() bool { return owner.knows(m) })
+	}
 	if report := owner.repair(made.ID); report.Healthy != 1 {
 		t.Errorf("repair %+v", report)
 	}
@@ -260,4 +262,12 @@ func TestAJournalWithATornTailIsFine(t *testing.T) {
 	}
 	compare(t, "after a torn write", want, owner.offline(t))
 	v.addAt(owner.dir)
+}
+
+// knows tells whether a node has met another at its address of today.
+func (m *member) knows(other *member) bool {
+	peers, err := m.Peers(m.v.t.Context())
+	return err == nil && slices.ContainsFunc(peers, func(p localapi.Peer) bool {
+		return p.Node == other.id() && p.Addr == other.Addr().String()
+	})
 }

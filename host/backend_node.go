@@ -387,3 +387,18 @@ func (*localBackend) RepairPlan(context.Context) ([]localapi.RepairStep, error) 
 func (*localBackend) RepairRun(context.Context, sdk.TesseraID, localapi.ProgressFunc) (localapi.RepairReport, error) {
 	return localapi.RepairReport{}, localapi.ErrNoDaemon
 }
+
+// PolicyList implements localapi.Policies.
+func (*localBackend) PolicyList(context.Context) (localapi.PolicyList, error) {
+	return localapi.PolicyList{}, localapi.ErrNoDaemon
+}
+
+// PolicyReload implements localapi.Policies.
+func (*localBackend) PolicyReload(context.Context) (localapi.PolicyList, error) {
+	return localapi.PolicyList{}, localapi.ErrNoDaemon
+}
+
+// PolicyRollback implements localapi.Policies.
+func (*localBackend) PolicyRollback(context.Context) (localapi.PolicyList, error) {
+	return localapi.PolicyList{}, localapi.ErrNoDaemon
+}

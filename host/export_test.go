@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/journal"
+	"github.com/tesseras/tesseras/host/policy"
 )
 
 // Round runs a maintenance round now.
@@ -76,3 +78,9 @@ func HalfRebuilt(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// Decisions counts what policies were asked.
+func (n *Node) Decisions() []policy.Count { return n.decisions.List() }
+
+// BreakDefaults makes the default policies fail whenever they are asked.
+func (n *Node) BreakDefaults() error { return n.standard.(io.Closer).Close() }

@@ -54,6 +54,8 @@ var (
 	descFragmentBytes = describe("fragments_held_bytes", "Bytes of fragments kept for others.")
 	descFree          = describe("free_bytes", "Bytes free on the disk.")
 	descDecisions     = describe("policy_decisions_total", "Questions put to policies.", "role", "policy", "runtime", "outcome")
+	descAlarms        = describe("policy_alarms_total", "What went wrong with policies; policy is empty where nobody answered.", "role", "policy", "alarm")
+	descUnrecorded    = describe("policy_decisions_lost_total", "Decisions that could not be recorded.")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -85,6 +87,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, d := range c.node.decisions.List() {
 		count(descDecisions, float64(d.Calls), string(d.Role), d.Policy, d.Runtime, string(d.Outcome))
 	}
+	for _, a := range c.node.decisions.Alarms() {
+		count(descAlarms, float64(a.Times), string(a.Role), a.Policy, string(a.Alarm))
+	}
+	count(descUnrecorded, float64(c.node.explained.Lost()))
 	status, err := c.node.NodeStatus(context.Background())
 	if err != nil {
 		out <- prometheus.NewInvalidMetric(descFree, err)

@@ -25,7 +25,6 @@ import (
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/institution"
 	"github.com/tesseras/tesseras/host/peer"
-	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/publish"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/repair"
@@ -44,10 +43,9 @@ const drainTime = 5 * time.Second
 // Node is a whole node. Open makes one, Run lets it work, Close ends it.
 type Node struct {
 	local
+	policies
 	net       *quicnet.Net
 	dht       *dht.DHT
-	engine    *policy.Engine
-	decisions *policy.Counters
 	network   *network
 	book      *holders.Book
 	publisher *publish.Service
@@ -57,6 +55,7 @@ type Node struct {
 	cycle     *cycle.Cycle
 	announcer *announcer
 	opened    time.Time
+	again     func() (*config.Loaded, error) // reads the configuration again; nil where it stands nowhere
 
 	resolver     institution.Resolver
 	institutions *institution.Register
@@ -85,14 +84,17 @@ func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Log
 	}
 	n.institutions = institution.New(institution.Deps{Resolver: n.resolver, Log: log, Now: time.Now}, institution.Config{})
 	n.background, n.stop = context.WithCancel(context.Background())
-	if err := n.join(); err != nil {
+	if err := n.join(ctx); err != nil {
 		return nil, explain(errors.Join(err, n.Close()))
 	}
 	return n, nil
 }
 
-func (n *Node) join() error {
+func (n *Node) join(ctx context.Context) error {
 	if err := n.clearSpool(); err != nil {
+		return err
+	}
+	if err := n.openPolicies(ctx); err != nil {
 		return err
 	}
 	if err := n.openNetwork(); err != nil {
@@ -148,8 +150,6 @@ func powBits(bits int) int {
 func (n *Node) joinServices() {
 	r := n.cfg.Replication
 	minFree := uint64(n.cfg.Storage.MinFree)
-	n.decisions = &policy.Counters{}
-	n.engine = policy.New(policy.Deps{Log: n.log, Metrics: n.decisions}, policy.Config{NoDefaults: !n.cfg.Policy.Defaults})
 	n.book = holders.New(n.catalog, n.journal, n.id.Owner.Key(), holders.Config{Replicas: r.Replicas, Operator: n.operator}, time.Now)
 	n.announcer = newAnnouncer(n.dht, n.log)
 	keeper := custody.New(custody.Deps{
@@ -330,6 +330,7 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { n.cycle.Run(gctx); return nil })
 	g.Go(func() error { n.institutions.Run(gctx); return nil })
 	g.Go(func() error { n.checkOwnClaim(gctx); return nil })
+	g.Go(func() error { n.explained.Run(gctx); return nil })
 	g.Go(func() error {
 		if err := n.dht.Bootstrap(gctx, n.cfg.Network.Bootstrap); err != nil && gctx.Err() == nil {
 			n.log.Warn("nobody could be reached yet", "err", err)
@@ -358,10 +359,7 @@ func (n *Node) Close() error {
 	if n.dht != nil {
 		n.dht.Close()
 	}
-	if n.engine != nil {
-		errs = append(errs, n.engine.Close())
-	}
-	return errors.Join(append(errs, n.store.close())...)
+	return errors.Join(append(errs, n.policies.close(), n.store.close())...)
 }
 
 // resolve reads host:port; "" is the zero value.

@@ -19,6 +19,7 @@ import (
 	"github.com/tesseras/tesseras/host"
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/policy/wasm"
 	"github.com/tesseras/tesseras/host/tessera"
 )
 
@@ -26,6 +27,7 @@ import (
 const nodeDir = "NODE_OF_A_TEST"
 
 func TestMain(m *testing.M) {
+	wasm.MaybeCompileChild()
 	if dir := os.Getenv(nodeDir); dir != "" {
 		os.Exit(beNode(dir))
 	}
@@ -35,7 +37,10 @@ func TestMain(m *testing.M) {
 	if !given {
 		_ = flag.Set("test.parallel", "8") // these tests wait, for peers that are dead, more than they compute
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(built.dir) // "" is nothing
+		os.Exit(code)
+	}))
 }
 
 // beNode is what a process of a test does. It ends when its parent does.
@@ -46,7 +51,7 @@ func beNode(dir string) int {
 	}()
 	cfg, err := config.Load(config.Sources{Env: os.Environ()})
 	if err == nil {
-		err = host.Serve(context.Background(), &cfg.Config, dir, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		err = host.Serve(context.Background(), cfg, dir, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1
@@ -73,6 +78,16 @@ func (v *village) spawn(env ...string) *process {
 	return p
 }
 
+// cacheHome is where all nodes of all tests find compiled policies, so that they are compiled once.
+func cacheHome(t *testing.T) string {
+	t.Helper()
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return t.TempDir()
+	}
+	return dir
+}
+
 var readyLine = regexp.MustCompile(`msg=ready .*addr=(\S+)`)
 
 // start starts the process, also again after it was killed, and waits until it answers.
@@ -81,7 +96,7 @@ func (p *process) start() {
 	cfg := p.v.config() // for the address and where to begin
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append([]string{
-		nodeDir + "=" + p.dir, "HOME=" + p.dir, "XDG_CONFIG_HOME=" + filepath.Join(p.dir, "none"),
+		nodeDir + "=" + p.dir, "HOME=" + p.dir, "XDG_CACHE_HOME=" + cacheHome(p.t), "XDG_CONFIG_HOME=" + filepath.Join(p.dir, "none"),
 		"TESSERAS_NETWORK__LISTEN=" + cfg.Network.Listen, "TESSERAS_NETWORK__BOOTSTRAP=" + cfg.Network.Bootstrap[0],
 		fmt.Sprintf("TESSERAS_NETWORK__POW_BITS=%d", powBits), "TESSERAS_STORAGE__MIN_FREE=0", "TESSERAS_REPLICATION__REPAIR_JITTER=0s",
 	}, p.env...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,11 +15,13 @@ import (
 // Serve runs a node on a data directory until ctx ends: the network, the maintenance, the local API
 // and, where configured, the metrics. It logs one line "ready" once all of them answer. A data
 // directory that another process has is an error with localapi.CodeInUse.
-func Serve(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (err error) {
-	n, err := Open(ctx, cfg, dataDir, log)
+func Serve(ctx context.Context, cfg *config.Loaded, dataDir string, log *slog.Logger) (err error) {
+	n, err := Open(ctx, &cfg.Config, dataDir, log)
 	if err != nil {
 		return err
 	}
+	n.again = cfg.Again
+	debug.FreeOSMemory() // opening took more than is needed from now on
 	defer func() { err = errors.Join(err, n.Close()) }()
 	api, err := localapi.Listen(dataDir, cfg.API.Group)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 // store is the half of a node that needs no network: what is on this disk. Opening it takes the data
 // directory for this process alone.
 type store struct {
+	dataDir   string
 	dir       *vfs.Dir
 	id        *identity.Identity
 	catalog   *catalog.Catalog
@@ -38,7 +39,7 @@ type store struct {
 // openStore opens the data directory and finishes what a crash cut short. It is the only way to open
 // one, for the daemon, the command line and the tests alike.
 func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (s *store, err error) {
-	s = &store{}
+	s = &store{dataDir: dataDir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open %s: %w", dataDir, err), s.close())

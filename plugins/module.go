@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	_ "embed" // the module is part of every node
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -21,9 +22,10 @@ func DefaultModule() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unpack the default policies: %w", err)
 	}
-	module, err := io.ReadAll(io.LimitReader(r, mostModule))
-	if err != nil {
+	size := binary.LittleEndian.Uint32(packed[len(packed)-4:]) // as the format has it, see RFC 1952
+	module := bytes.NewBuffer(make([]byte, 0, min(size, mostModule)+bytes.MinRead))
+	if _, err := module.ReadFrom(io.LimitReader(r, mostModule)); err != nil {
 		return nil, fmt.Errorf("unpack the default policies: %w", err)
 	}
-	return module, nil
+	return module.Bytes(), nil
 }

@@ -35,10 +35,15 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	cache, err := os.UserCacheDir() // where policies are compiled once, and not for each script
+	if err != nil {
+		cache = t.TempDir()
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("XDG_CACHE_HOME", cache)
 			e.Setenv("TESSERAS_DATA_DIR", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("TESSERAS_NETWORK__POW_BITS", "4")
 			e.Setenv("TESSERAS_NETWORK__LISTEN", "127.0.0.1:0")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -35,7 +36,11 @@ type Loaded struct {
 	Config
 	File    string            // the file that was read, "" if there was none
 	origins map[string]string // by key; a key without one has its default
+	sources Sources
 }
+
+// Again reads the configuration from where this one came from.
+func (l *Loaded) Again() (*Loaded, error) { return Load(l.sources) }
 
 // Error is all that is wrong with a configuration, one complaint for each key.
 type Error struct{ Complaints []string }
@@ -48,7 +53,7 @@ func Load(s Sources) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := loader{Loaded: Loaded{Config: Default(), File: path, origins: map[string]string{}}}
+	l := loader{Loaded: Loaded{Config: Default(), File: path, origins: map[string]string{}, sources: s}}
 	if path != "" {
 		if err := l.file(path); err != nil {
 			return nil, err
@@ -89,6 +94,20 @@ func (l *loader) file(path string) error {
 		}
 		raw := values[key]
 		l.set(key, raw, "file "+path, func(f field) error { return f.assign(raw) })
+	}
+	return l.policiesFrom(path)
+}
+
+// policiesFrom finds policies by the place of the file that lists them, wherever the node is started.
+func (l *loader) policiesFrom(file string) error {
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return fmt.Errorf("configuration file: %w", err)
+	}
+	for _, list := range [][]Plugin{l.Policy.Placement, l.Policy.Reciprocity, l.Policy.Repair} {
+		for i := range list {
+			list[i].from(dir)
+		}
 	}
 	return nil
 }

@@ -57,10 +57,10 @@ var samples = map[string]sample{
 	"log.format":                       {`"json"`, "json", "json"},
 }
 
-const aPolicy = `[{name = "ours", source = "ours.wasm", config = {min = 2}}]`
+const aPolicy = `[{name = "ours", source = "/policies/ours.wasm", config = {min = 2}}]`
 
 var wantPolicy = []Plugin{{
-	Name: "ours", Role: RoleDecider, Source: "ours.wasm", OnFailure: FailSkip, Config: map[string]any{"min": int64(2)},
+	Name: "ours", Role: RoleDecider, Source: "/policies/ours.wasm", OnFailure: FailSkip, Config: map[string]any{"min": int64(2)},
 }}
 
 func TestEveryKeyFromEverySource(t *testing.T) {
@@ -185,6 +185,50 @@ func TestComplaintsNameKeyAndValue(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPoliciesByThePlaceOfTheFile: where a node is started does not change what its file names.
+func TestPoliciesByThePlaceOfTheFile(t *testing.T) {
+	path := writeConfigFile(t, `[[policy.placement]]
+name = "module"
+source = "policies/law.wasm"
+[[policy.repair]]
+name = "program"
+source = "exec:night"
+[[policy.repair]]
+name = "elsewhere"
+source = "exec:/usr/lib/law"
+`)
+	c, err := Load(Sources{File: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	for got, want := range map[string]string{
+		c.Policy.Placement[0].Source: filepath.Join(dir, "policies/law.wasm"),
+		c.Policy.Repair[0].Source:    ExecPrefix + filepath.Join(dir, "night"),
+		c.Policy.Repair[1].Source:    "exec:/usr/lib/law",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// TestAgain reads what has changed since, from the same sources.
+func TestAgain(t *testing.T) {
+	path := writeConfigFile(t, "[log]\nlevel = \"warn\"\n")
+	c, err := Load(Sources{File: path, Env: []string{"TESSERAS_LOG__FORMAT=json"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("[log]\nlevel = \"debug\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := c.Again()
+	if err != nil || again.Log != (Log{Level: "debug", Format: "json"}) || c.Log.Level != "warn" {
+		t.Errorf("%+v, %v", again, err)
 	}
 }
 

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 )
+
+// ExecPrefix opens the source of a policy that is a program.
+const ExecPrefix = "exec:"
 
 var pluginKeys = []string{"name", "role", "source", "sha256", "on_failure", "config"}
 
@@ -65,7 +69,7 @@ func (p Plugin) check() error {
 	}{
 		{p.Name != "" && !strings.ContainsAny(p.Name, " \t\n"), "name", p.Name, "a name without spaces"},
 		{p.Role == RoleGuard || p.Role == RoleDecider, "role", p.Role, `"guard" or "decider"`},
-		{p.Source != "" && p.Source != "exec:", "source", p.Source, "the path of a WASM module, or exec: and the path of a program"},
+		{p.Source != "" && p.Source != ExecPrefix, "source", p.Source, "the path of a WASM module, or exec: and the path of a program"},
 		{p.SHA256 == "" || isSHA256(p.SHA256), "sha256", p.SHA256, "64 lower-case hexadecimal digits"},
 		{p.OnFailure == FailClosed || p.OnFailure == FailSkip, "on_failure", p.OnFailure, `"closed" or "skip"`},
 	} {
@@ -74,6 +78,18 @@ func (p Plugin) check() error {
 		}
 	}
 	return nil
+}
+
+// from makes a source that is a relative path one from the folder of the file that says so.
+func (p *Plugin) from(dir string) {
+	prefix := ""
+	path, program := strings.CutPrefix(p.Source, ExecPrefix)
+	if program {
+		prefix = ExecPrefix
+	}
+	if !filepath.IsAbs(path) {
+		p.Source = prefix + filepath.Join(dir, path)
+	}
 }
 
 func isSHA256(s string) bool {

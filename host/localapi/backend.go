@@ -15,6 +15,7 @@ type Backend interface {
 	Network
 	Maintenance
 	Disk
+	Policies
 	Node
 }
 

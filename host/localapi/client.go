@@ -22,6 +22,7 @@ type Client struct {
 	Daemon bool
 
 	rpc       LocalClient
+	policies  PoliciesClient
 	http      *http.Client
 	transport *http.Transport
 	close     func() error
@@ -81,8 +82,10 @@ func newClient(dial func(context.Context) (net.Conn, error)) *Client {
 		IdleConnTimeout: time.Minute,
 	}
 	client := &http.Client{Transport: t}
+	plain := connect.WithAcceptCompression("gzip", nil, nil)
 	return &Client{
-		rpc:       NewLocalClient(client, base, connect.WithAcceptCompression("gzip", nil, nil)),
+		rpc:       NewLocalClient(client, base, plain),
+		policies:  NewPoliciesClient(client, base, plain),
 		http:      client,
 		transport: t,
 	}

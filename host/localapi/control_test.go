@@ -28,6 +28,9 @@ func TestEveryRequestCarriesEveryField(t *testing.T) {
 			"peers":    func() (any, any, error) { v, err := c.Peers(ctx); return v, []Peer{aPeer}, err },
 			"ledger":   func() (any, any, error) { v, err := c.Ledger(ctx); return v, []Account{anAccount}, err },
 			"audit":    func() (any, any, error) { v, err := c.AuditLedger(ctx); return v, anAudit, err },
+			"policies": func() (any, any, error) { v, err := c.PolicyList(ctx); return v, somePolicies, err },
+			"reload":   func() (any, any, error) { v, err := c.PolicyReload(ctx); return v, somePolicies, err },
+			"rollback": func() (any, any, error) { v, err := c.PolicyRollback(ctx); return v, somePolicies, err },
 			"plan":     func() (any, any, error) { v, err := c.RepairPlan(ctx); return v, []RepairStep{aStep}, err },
 			"gc": func() (any, any, error) {
 				want := aSwept

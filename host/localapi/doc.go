@@ -1,6 +1,6 @@
 // Package localapi answers: how do the command line and scripts see the node on this computer?
 //
-// Control and progress are the Connect service of localapi.proto, files are plain HTTP bodies beside
+// Control and progress are the Connect services of localapi.proto and policies.proto, files are plain HTTP bodies beside
 // it, both over the Unix socket tesd.sock in the data directory:
 //
 //	POST /v1/create          a folder as tessera.WriteFolder streams it; answers with Created as JSON
@@ -19,5 +19,5 @@
 // It is the one home of Connect.
 package localapi
 
-//go:generate go run -C ../internal/tools ./protogen -plugin go -opt paths=source_relative -root ../../localapi localapi.proto
-//go:generate go run -C ../internal/tools ./protogen -plugin connect-go -opt paths=source_relative,package_suffix,simple -root ../../localapi localapi.proto
+//go:generate go run -C ../internal/tools ./protogen -plugin go -opt paths=source_relative -root ../../localapi localapi.proto policies.proto
+//go:generate go run -C ../internal/tools ./protogen -plugin connect-go -opt paths=source_relative,package_suffix,simple -root ../../localapi localapi.proto policies.proto

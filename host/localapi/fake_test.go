@@ -106,6 +106,10 @@ func (f *fake) NodeStatus(context.Context) (NodeStatus, error) { return aNode, f
 
 func (f *fake) Identity(context.Context) (Identity, error) { return anIdentity, f.fail }
 
+func (f *fake) PolicyList(context.Context) (PolicyList, error)     { return somePolicies, f.fail }
+func (f *fake) PolicyReload(context.Context) (PolicyList, error)   { return somePolicies, f.fail }
+func (f *fake) PolicyRollback(context.Context) (PolicyList, error) { return somePolicies, f.fail }
+
 // One of each, with every field set.
 var (
 	anID      = sdk.TesseraID{0xab, 0xcd, 1}
@@ -148,6 +152,12 @@ var (
 
 	aNode      = NodeStatus{aNodeID, "192.0.2.1:1", 1, 2, 3, 4, 5}
 	anIdentity = Identity{aNodeID, "192.0.2.1:1", anOwner}
+
+	somePolicies = PolicyList{
+		3, aMoment, true,
+		[]Policy{{"law", "wasm", "placement", "guard", true, "2", "ab12", PolicyTakenOut, 9, 8, 7, 6_000, 5_000, "boom", aMoment}},
+		[]PolicyAlarm{{"repair", "law", "guard failed", 4}},
+	}
 )
 
 // body is a packed tar of n random bytes that ends with err.

@@ -70,17 +70,28 @@ func (s *Server) cut(h *http.Server) error {
 // handler is the whole API. Control requests end with stop.
 func (s *Server) handler(stop context.Context) http.Handler {
 	mux := http.NewServeMux()
-	path, control := NewLocalHandler(&control{s.backend},
+	options := connect.WithHandlerOptions(
 		connect.WithCompression("gzip", nil, nil), // a tenth of the speed, and the wire is memory
 		connect.WithReadMaxBytes(maxRequest),
 	)
-	mux.Handle(path, endWith(stop, control))
+	for path, service := range services(s.backend, options) {
+		mux.Handle(path, endWith(stop, service))
+	}
 	files := &files{s.backend}
 	mux.HandleFunc("POST /v1/create", files.create)
 	mux.HandleFunc("GET /v1/packed/{id}", files.packed)
 	mux.HandleFunc("GET /v1/fetch/{id}", files.fetch)
 	mux.HandleFunc("GET /v1/decisions", files.decisions)
 	return mux
+}
+
+// services are those of Connect, by their paths.
+func services(b Backend, options ...connect.HandlerOption) map[string]http.Handler {
+	all := map[string]http.Handler{}
+	add := func(path string, h http.Handler) { all[path] = h }
+	add(NewLocalHandler(&control{b}, options...))
+	add(NewPoliciesHandler(&policyControl{b}, options...))
+	return all
 }
 
 // errStopping is what a waiting request hears when the node stops.

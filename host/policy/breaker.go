@@ -24,6 +24,8 @@ const (
 	Closed   State = "closed"    // asked
 	Open     State = "open"      // taken out
 	HalfOpen State = "half-open" // taken out, and being tried with one question
+	// NotLoaded is the state of an Unusable, whatever its breaker's.
+	NotLoaded State = "not loaded"
 )
 
 // circuit is the breaker of one post. The zero value is closed.

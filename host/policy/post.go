@@ -20,6 +20,7 @@ type post struct {
 	postKey
 	digest  string
 	version string
+	loaded  bool // else failure says why not
 
 	mu      sync.Mutex // guards below
 	circuit circuit
@@ -32,7 +33,10 @@ type post struct {
 }
 
 func newPost(key postKey) *post {
-	p := &post{postKey: key}
+	p := &post{postKey: key, loaded: true}
+	if u, ok := key.Policy.(*Unusable); ok {
+		p.loaded, p.failure = false, Clean(u.Reason().Error())
+	}
 	if d, ok := key.Policy.(Digester); ok {
 		p.digest = d.Digest()
 	}

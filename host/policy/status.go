@@ -57,9 +57,13 @@ func (e *Engine) Status() Status {
 func (p *post) stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	state := p.circuit.current()
+	if !p.loaded {
+		state = NotLoaded
+	}
 	return Stats{
 		Role: p.role, Part: p.part, Name: p.Name(), Runtime: p.Runtime(), Version: p.version, Digest: p.digest,
-		State: p.circuit.current(), Calls: p.calls, Errors: p.errors, Missed: p.missed,
+		State: state, Calls: p.calls, Errors: p.errors, Missed: p.missed,
 		P50: p.took.quantile(50), P99: p.took.quantile(99),
 		LastError: p.failure, LastErrorAt: p.failed,
 	}

@@ -20,6 +20,9 @@ func NewUnusable(name, runtime string, reason error) *Unusable {
 	return &Unusable{name, runtime, reason}
 }
 
+// Reason is why there is nothing to ask.
+func (u *Unusable) Reason() error { return u.reason }
+
 // Name implements Policy.
 func (u *Unusable) Name() string { return u.name }
 

@@ -21,7 +21,7 @@ import (
 )
 
 // Serve runs a node on a data directory until ctx ends, and logs "ready" when it answers.
-type Serve func(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) error
+type Serve func(ctx context.Context, cfg *config.Loaded, dataDir string, log *slog.Logger) error
 
 // Process is what a program is started with.
 type Process struct {
@@ -111,7 +111,7 @@ func Run(ctx context.Context, p Process, o Options, fs *pflag.FlagSet, serve Ser
 			<-told
 		}
 	}()
-	if err := serve(ctx, &cfg.Config, dataDir, log); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
+	if err := serve(ctx, cfg, dataDir, log); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
 		return err
 	}
 	return nil

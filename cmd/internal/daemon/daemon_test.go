@@ -33,7 +33,7 @@ func TestFlagsBeforeEnvironmentBeforeFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	serve := func(_ context.Context, cfg *config.Config, dataDir string, log *slog.Logger) error {
+	serve := func(_ context.Context, cfg *config.Loaded, dataDir string, log *slog.Logger) error {
 		n := cfg.Network
 		if n.Listen != ":3" || cfg.Metrics.Listen != ":2" || n.Advertise != "x:1" || len(n.Bootstrap) != 2 || dataDir != "/data" {
 			t.Errorf("got %+v, %+v, %s", n, cfg.Metrics, dataDir)
@@ -65,7 +65,7 @@ func TestExitCodes(t *testing.T) {
 		"no such file": {[]string{"--config", "/nowhere/c.toml"}, nil, 2, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			serve := func(context.Context, *config.Config, string, *slog.Logger) error { return c.err }
+			serve := func(context.Context, *config.Loaded, string, *slog.Logger) error { return c.err }
 			code, said := start(t, serve, home, c.args...)
 			if code != c.code || !strings.Contains(said, c.want) {
 				t.Errorf("exit %d, want %d: %s", code, c.code, said)
@@ -76,7 +76,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestSignalEndsWell(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		serve := func(ctx context.Context, _ *config.Config, _ string, _ *slog.Logger) error {
+		serve := func(ctx context.Context, _ *config.Loaded, _ string, _ *slog.Logger) error {
 			if err := syscall.Kill(os.Getpid(), s); err != nil {
 				return err
 			}

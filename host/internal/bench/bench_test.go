@@ -9,10 +9,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/tesseras/tesseras/host/policy/wasm"
 )
 
 // TestMain lets the test program be the children that the bench starts from it.
 func TestMain(m *testing.M) {
+	wasm.MaybeCompileChild()
 	if len(os.Args) > 1 && (os.Args[1] == nodeCommand || os.Args[1] == peerCommand) {
 		main()
 		return

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"runtime"
 	"syscall"
+
+	"github.com/tesseras/tesseras/host/policy/wasm"
 )
 
 // The hidden subcommands, with which the program starts itself.
@@ -20,6 +22,7 @@ const (
 )
 
 func main() {
+	wasm.MaybeCompileChild()
 	if err := start(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

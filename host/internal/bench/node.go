@@ -38,7 +38,7 @@ func runNode(ctx context.Context, args []string) (err error) {
 	cfg := nodeConfig(*listen, *bootstrap)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ctx = untilOrphaned(ctx)
-	if err := host.Serve(ctx, &cfg, *dir, log); err != nil && ctx.Err() == nil {
+	if err := host.Serve(ctx, &config.Loaded{Config: cfg}, *dir, log); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil

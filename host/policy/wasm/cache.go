@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +28,8 @@ import (
 // on, with a seal that lists the compiled file and its hash. It is native code that this process will
 // run: the folder belongs to the user alone, and what does not match its seal is compiled again.
 const (
-	engineVersion = "v1.12.0" // of wazero, as in go.mod
+	enginePath    = "github.com/tetratelabs/wazero"
+	engineVersion = "v1.12.0" // as in go.mod
 
 	sealName  = "seal"
 	unusedFor = 30 * 24 * time.Hour // after which a compiled module goes
@@ -68,7 +71,13 @@ func (c *cache) compiled(ctx context.Context, m *meter.Module, limits Limits) (s
 	if intact(folder) {
 		return folder, nil
 	}
-	return folder, c.fill(ctx, folder, m, limits)
+	if err := c.fill(ctx, folder, m, limits); err != nil {
+		return "", err
+	}
+	if !intact(folder) { // the engine would compile in this process
+		return "", fmt.Errorf("%w: what was compiled cannot be found again", ErrCache)
+	}
+	return folder, nil
 }
 
 // forget removes a compiled module, damaged or not.
@@ -137,11 +146,34 @@ func (c *cache) sweep() {
 	}
 }
 
+// engineFolder is where the engine of this program keeps compiled code within the folder it is given:
+// it goes by the version that the program was linked with, which tests do not know.
+func engineFolder() string {
+	version := ""
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, d := range info.Deps {
+			if d.Path == enginePath {
+				version = d.Version
+			}
+		}
+	}
+	if unknown(version) && ok {
+		version = info.Main.Version
+	}
+	if unknown(version) {
+		version = "dev"
+	}
+	return "wazero-" + version + "-" + runtime.GOARCH + "-" + runtime.GOOS
+}
+
+func unknown(version string) bool { return version == "" || version == "(devel)" }
+
 // entryName names everything that compiled code depends on: the module, the compiler, and what this
 // processor can do.
 func entryName(module []byte) string {
 	h := sha256.New()
-	fmt.Fprintln(h, "tesseras wasm 1", engineVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH, cpu.X86, cpu.ARM64)
+	fmt.Fprintln(h, "tesseras wasm 1", engineVersion, engineFolder(), runtime.Version(), runtime.GOOS, runtime.GOARCH, cpu.X86, cpu.ARM64)
 	h.Write(module)
 	return hex.EncodeToString(h.Sum(nil)[:20])
 }
@@ -173,7 +205,8 @@ func seal(folder string) error {
 	return os.WriteFile(filepath.Join(folder, sealName), []byte(lines.String()), 0o600)
 }
 
-// intact tells whether a folder holds exactly what its seal lists, and notes that it is in use.
+// intact tells whether a folder holds what its seal lists, where the engine looks for it, and notes
+// that it is in use.
 func intact(folder string) bool {
 	text, err := os.ReadFile(filepath.Join(folder, sealName))
 	if err != nil || len(text) == 0 || len(text) > 4096 {
@@ -190,17 +223,31 @@ func intact(folder string) bool {
 
 func matches(folder, line string) bool {
 	words := strings.SplitN(line, " ", 3)
-	if len(words) != 3 || !filepath.IsLocal(words[2]) {
+	if len(words) != 3 || !filepath.IsLocal(words[2]) || filepath.Dir(words[2]) != engineFolder() {
 		return false
 	}
 	size, err := strconv.ParseInt(words[1], 10, 64)
 	if err != nil || size > childFile {
 		return false
 	}
-	path := filepath.Join(folder, words[2])
-	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() != size {
+	want, err := digest.Parse(words[0])
+	if err != nil {
 		return false
 	}
-	content, err := os.ReadFile(path)
-	return err == nil && digest.Of(content).String() == words[0]
+	f, err := os.OpenFile(filepath.Join(folder, words[2]), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != size {
+		return false
+	}
+	_, err = io.CopyBuffer(plainWriter{io.Discard}, digest.NewReader(f, want, size), make([]byte, readAtOnce))
+	return err == nil
 }
+
+// readAtOnce is how many bytes of a compiled module are in memory while it is checked.
+const readAtOnce = 256 << 10
+
+// plainWriter hides what else a writer can do, such as reading with small buffers of its own.
+type plainWriter struct{ io.Writer }

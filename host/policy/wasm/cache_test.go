@@ -99,6 +99,12 @@ func TestDamagedCache(t *testing.T) {
 		"no seal": func(t *testing.T, dir string) error {
 			return os.Remove(filepath.Join(filepath.Dir(filepath.Dir(compiledFile(t, dir))), sealName))
 		},
+		"of another engine": func(t *testing.T, dir string) error {
+			of := filepath.Dir(compiledFile(t, dir))
+			folder := filepath.Dir(of)
+			err := errors.Join(os.Rename(of, of+"-v2"), os.Remove(filepath.Join(folder, sealName)))
+			return errors.Join(err, seal(folder))
+		},
 		"sealed nonsense": func(t *testing.T, dir string) error {
 			path := compiledFile(t, dir)
 			if err := os.WriteFile(path, []byte("nonsense"), 0o600); err != nil {

@@ -42,7 +42,8 @@ func (e *engine) compile(ctx context.Context, m *meter.Module) (wazero.CompiledM
 
 // watched makes the engine call a watch whenever the module gives way.
 func watched(ctx context.Context, m *meter.Module) context.Context {
-	return listening(ctx, &watch{module: m}, func(f api.FunctionDefinition) bool { return f.Index() == m.Yield })
+	yield := m.Yield
+	return listening(ctx, &watch{m.Frames}, func(f api.FunctionDefinition) bool { return f.Index() == yield })
 }
 
 // watchedAll does the same for every function of a host module.
@@ -62,10 +63,10 @@ func listening(ctx context.Context, w *watch, to func(api.FunctionDefinition) bo
 
 // watch ends what takes too long or goes too deep.
 type watch struct {
-	module *meter.Module // nil for the host's own functions
+	frames meter.Frames // nil for the host's own functions
 }
 
-// deepest is how deep calls may go, in units of meter.Module.Frame: of the smallest functions a hundred
+// deepest is how deep calls may go, in units of meter.Frames: of the smallest functions a hundred
 // thousand, which take 10 MiB. The engine's own limit is 100 MiB, and it has the collector scan and
 // copy all of that while nobody can interrupt it.
 const deepest = 1 << 17
@@ -77,11 +78,11 @@ func (w *watch) look(ctx context.Context, _ api.Module, _ api.FunctionDefinition
 	if ctx.Err() != nil {
 		panic(sys.NewExitError(sys.ExitCodeContextCanceled))
 	}
-	if w.module == nil {
+	if w.frames == nil {
 		return
 	}
 	for deep := uint32(0); stack.Next(); {
-		if deep += w.module.Frame(stack.Function().Definition().Index()); deep > deepest {
+		if deep += w.frames.Of(stack.Function().Definition().Index()); deep > deepest {
 			panic(errTooDeep)
 		}
 	}

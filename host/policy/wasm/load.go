@@ -162,17 +162,21 @@ func (p *Policy) exports(name string) bool {
 	return exported
 }
 
-// describe asks the module what it is, checks the operator's settings against that, and makes a first
-// instance with them.
-func (p *Policy) describe(ctx context.Context, table map[string]any) error {
-	bare, err := p.newInstance(ctx)
+// describe asks the module what it is, checks the operator's settings against that, and hands them to
+// a first instance.
+func (p *Policy) describe(ctx context.Context, table map[string]any) (err error) {
+	first, err := p.startInstance(ctx)
 	if err != nil {
 		return err
 	}
-	defer bare.close()
+	defer func() {
+		if err != nil {
+			first.close()
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, p.limits.Start)
 	defer cancel()
-	encoded, err := bare.tell(ctx, exportDescribe)
+	encoded, err := first.tell(ctx, exportDescribe)
 	if err != nil {
 		return err
 	}
@@ -197,11 +201,29 @@ func (p *Policy) describe(ctx context.Context, table map[string]any) error {
 			p.settings = []byte{}
 		}
 	}
-	return p.stock.prepare(ctx)
+	if err := p.configure(ctx, first); err != nil {
+		return err
+	}
+	p.stock.begin(first)
+	return nil
 }
 
 // newInstance starts an instance and hands it the settings.
 func (p *Policy) newInstance(ctx context.Context) (*instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.limits.Start)
+	defer cancel()
+	i, err := p.startInstance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.configure(ctx, i); err != nil {
+		i.close()
+		return nil, err
+	}
+	return i, nil
+}
+
+func (p *Policy) startInstance(ctx context.Context) (*instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.limits.Start)
 	defer cancel()
 	log := vet.NewLog(p.log, p.limits.Log)
@@ -209,17 +231,16 @@ func (p *Policy) newInstance(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, guestError(ctx, "start", err)
 	}
-	i := &instance{module: module, log: log, functions: map[string]api.Function{}}
+	return &instance{module: module, log: log, functions: map[string]api.Function{}}, nil
+}
+
+func (p *Policy) configure(ctx context.Context, i *instance) error {
 	if p.settings == nil {
-		return i, nil
+		return nil
 	}
 	response, err := i.ask(ctx, exportConfigure, p.settings)
-	if err == nil {
-		err = vet.Configured(response)
-	}
 	if err != nil {
-		i.close()
-		return nil, err
+		return err
 	}
-	return i, nil
+	return vet.Configured(response)
 }

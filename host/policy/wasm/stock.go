@@ -41,16 +41,11 @@ func newStock(create func(context.Context) (*instance, error), limits Limits) *s
 	return s
 }
 
-// prepare makes the first instance, which shows that there can be any.
-func (s *stock) prepare(ctx context.Context) error {
-	i, err := s.create(ctx)
-	if err != nil {
-		return err
-	}
+// begin puts the first instance in, which has shown that there can be any.
+func (s *stock) begin(first *instance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fresh = i
-	return nil
+	s.fresh = first
 }
 
 // lease waits for a slot and takes an instance: for admissions one that others used before them, if

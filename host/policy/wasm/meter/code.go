@@ -71,11 +71,11 @@ type function struct {
 	scratch uint32 // index of a local variable of our own
 	scarred bool   // it is in use
 	cost    uint32 // of running through one turn of a loop
-	frame   uint32 // of running through the function; see Module.Frame
+	frame   uint32 // of running through the function; see Frames
 }
 
-// rewrite returns the function's locals and code, paying.
-func (f *function) rewrite() ([]byte, error) {
+// rewrite leaves the function's code in out, paying, and returns its locals.
+func (f *function) rewrite() (head []byte, err error) {
 	f.cost = 1 + uint32(len(f.rest))/codeUnit
 	groups, declared, locals := f.locals()
 	f.frame = f.cost + (f.params+locals)/frameUnit
@@ -87,15 +87,14 @@ func (f *function) rewrite() ([]byte, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	head := appendNumber(nil, groups)
 	if f.scarred {
-		head = appendNumber(nil, groups+1)
+		groups++
 	}
-	head = append(head, declared...)
+	head = append(appendNumber(nil, groups), declared...)
 	if f.scarred {
 		head = append(head, 1, typeI32)
 	}
-	return append(head, f.out...), nil
+	return head, nil
 }
 
 // locals reads the groups of local variables, as they are written, and counts the variables.

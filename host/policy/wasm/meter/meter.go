@@ -43,19 +43,22 @@ var inOrder = []byte{
 // Module is a module that gives way, and what is known of it.
 type Module struct {
 	Bytes   []byte
-	Yield   uint32   // index of the function that it calls to give way
-	Frames  []uint32 // what a call of each function takes of the stack, by index; see Frame
+	Yield   uint32 // index of the function that it calls to give way
+	Frames  Frames
 	Imports []string // "module.name" of each function it imports
 	Exports []string
 }
 
-// Frame is what a call of a function takes of the stack: 1 for the call, and 1 for every 64 bytes of its
-// code and every 8 of its parameters and local variables.
-func (m *Module) Frame(index uint32) uint32 {
-	if uint64(index) >= uint64(len(m.Frames)) {
+// Frames is what a call of each function takes of the stack, by the function's index: 1 for the call,
+// 1 for every 64 bytes of its code, and 1 for every 8 of its parameters and local variables.
+type Frames []uint32
+
+// Of is what a call of a function takes; 1 for one that is not known.
+func (f Frames) Of(index uint32) uint32 {
+	if uint64(index) >= uint64(len(f)) {
 		return 1
 	}
-	return m.Frames[index]
+	return f[index]
 }
 
 const header = "\x00asm\x01\x00\x00\x00"
@@ -70,14 +73,26 @@ func Rewrite(module []byte) (*Module, error) {
 	if err := w.rewrite(); err != nil {
 		return nil, err
 	}
-	out := []byte(header)
+	size := len(header)
+	for _, content := range sections {
+		size += len(content) + mostNumber + 1
+	}
+	out := append(make([]byte, 0, size+len(sections[sectionCode])/2), header...) // usually enough
 	for _, id := range inOrder {
-		if content, there := sections[id]; there {
+		content, there := sections[id]
+		switch {
+		case !there:
+		case id == sectionCode:
+			if out, err = w.appendCode(append(out, id)); err != nil {
+				return nil, err
+			}
+		default:
 			out = appendSized(append(out, id), content)
 		}
 	}
-	w.module.Bytes = out
-	return &w.module, nil
+	m := w.module // alone: a pointer to it would keep the rest of w
+	m.Bytes = out
+	return &m, nil
 }
 
 // split finds the sections.
@@ -122,7 +137,7 @@ func (w *rewriter) rewrite() error {
 			return errors.New("the module has no functions")
 		}
 	}
-	for _, step := range []func() error{w.readTypes, w.readImports, w.readFunctions, w.readTables, w.readGlobals, w.readExports, w.readElements, w.readCode} {
+	for _, step := range []func() error{w.readTypes, w.readImports, w.readFunctions, w.readTables, w.readGlobals, w.readExports, w.readElements} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -273,32 +288,40 @@ func (w *rewriter) readElements() error {
 	return nil
 }
 
-// readCode rewrites each function, and adds the one to give way: it does nothing.
-func (w *rewriter) readCode() error {
+// appendCode rewrites each function into out, and adds the one to give way: it does nothing. Code is
+// most of a module, so that it is written where it stays.
+func (w *rewriter) appendCode(out []byte) ([]byte, error) {
 	r := w.open(sectionCode)
 	n := r.number()
 	if r.err == nil && uint64(n) != uint64(len(w.types)) {
-		return errors.New("the module has functions without code, or code without functions")
+		return nil, errors.New("the module has functions without code, or code without functions")
 	}
-	out := appendNumber(nil, n+1)
-	w.module.Frames = slices.Repeat([]uint32{1}, len(w.module.Imports))
+	size := len(out)
+	out = append(out, make([]byte, mostNumber)...) // of the section, known at the end
+	start := len(out)
+	out = appendNumber(out, n+1)
+	var scratch []byte
+	w.module.Frames = slices.Repeat(Frames{1}, len(w.module.Imports))
 	for i := uint32(0); i < n && r.err == nil; i++ {
 		f := function{
 			reader: reader{rest: r.sized()}, params: w.params[w.types[i]],
-			counter: w.globals, yield: w.module.Yield,
+			counter: w.globals, yield: w.module.Yield, out: scratch[:0],
 		}
 		if r.err != nil {
 			break
 		}
-		body, err := f.rewrite()
+		head, err := f.rewrite()
 		if err != nil {
-			return fmt.Errorf("function %d: %w", uint32(len(w.module.Imports))+i, err)
+			return nil, fmt.Errorf("function %d: %w", uint32(len(w.module.Imports))+i, err)
 		}
 		w.module.Frames = append(w.module.Frames, f.frame)
-		if out = appendSized(out, body); len(out) > mostCode {
-			return errors.New("the module has too many loops")
+		scratch = f.out
+		out = appendNumber(out, uint32(len(head)+len(scratch)))
+		if out = append(append(out, head...), scratch...); len(out)-start > mostCode {
+			return nil, errors.New("the module has too many loops")
 		}
 	}
-	w.sections[sectionCode] = appendSized(out, []byte{0, opEnd})
-	return r.end()
+	out = appendSized(out, []byte{0, opEnd})
+	putNumber(out[size:start], uint32(len(out)-start))
+	return out, r.end()
 }

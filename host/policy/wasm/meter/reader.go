@@ -100,7 +100,19 @@ func isValueType(b byte) bool {
 // sized reads a length and so many bytes.
 func (r *reader) sized() []byte { return r.bytes(r.number()) }
 
+// mostNumber is how many bytes a number of 32 bits takes at most.
+const mostNumber = binary.MaxVarintLen32
+
 func appendNumber(to []byte, n uint32) []byte { return binary.AppendUvarint(to, uint64(n)) }
+
+// putNumber writes a number so that it takes all of to.
+func putNumber(to []byte, n uint32) {
+	for i := range to {
+		to[i] = byte(n&0x7f) | 0x80
+		n >>= 7
+	}
+	to[len(to)-1] &^= 0x80
+}
 
 func appendSized(to, content []byte) []byte {
 	return append(appendNumber(to, uint32(len(content))), content...)

@@ -16,7 +16,7 @@ import (
 // TestMain lets the test program be the children that the bench starts from it.
 func TestMain(m *testing.M) {
 	wasm.MaybeCompileChild()
-	if len(os.Args) > 1 && (os.Args[1] == nodeCommand || os.Args[1] == peerCommand) {
+	if isPolicyChild() || len(os.Args) > 1 && (os.Args[1] == nodeCommand || os.Args[1] == peerCommand) {
 		main()
 		return
 	}
@@ -49,8 +49,14 @@ func TestQuickMeasuresEveryStepAndLeavesNothingBehind(t *testing.T) {
 	for _, step := range []string{
 		"encode 16+8", "encode 48+24", "decode 48+24 all parity", "rebuild 16+8 one shard", "put 1 MiB", "put 8 MiB", "verified read",
 		"create 300 small files", "create one big file", "publish to 8 processes", "fetch from 8 processes", "small request",
+		"place 72x200 wasm", "place 24x24 wasm, ready", "place 72x200 process",
 	} {
 		if r := measured[step]; r.Seconds <= 0 || r.Bound <= 0 || r.Ratio <= 0 {
+			t.Errorf("%s: %+v", step, r)
+		}
+	}
+	for _, step := range []string{"load policies, first time", "load policies"} {
+		if r := measured[step]; r.Seconds <= 0 {
 			t.Errorf("%s: %+v", step, r)
 		}
 	}

@@ -105,12 +105,16 @@ func (b *best) try(ctx context.Context, f form, t *timer) error {
 	return nil
 }
 
-// duel alternates two short pieces of work and gives the medians.
-func duel(ctx context.Context, name string, bytes int64, times int, ours, raw func(i int) error) (row, error) {
+// duel alternates two short pieces of work and gives the medians. pause, if there is one, comes before
+// each round and does not count.
+func duel(ctx context.Context, name string, bytes int64, times int, pause func(), ours, raw func(i int) error) (row, error) {
 	var own, theirs []time.Duration
 	for i := range times {
 		if err := ctx.Err(); err != nil {
 			return row{}, err
+		}
+		if pause != nil {
+			pause()
 		}
 		begun := time.Now()
 		if err := ours(i); err != nil {

@@ -23,6 +23,10 @@ const (
 
 func main() {
 	wasm.MaybeCompileChild()
+	if isPolicyChild() {
+		bePolicies()
+		return
+	}
 	if err := start(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -132,6 +136,7 @@ func steps(l *lab) (all []step) {
 	all = append(all, createSteps(l)...)
 	// what follows the fetch leaves nodes in the others' tables that are no more
 	all = append(all, publishStep(l), fetchStep(l), rpcStep(l))
+	all = append(all, policySteps(l)...)
 	if !l.quick {
 		all = append(all, memoryStep(l))
 	}

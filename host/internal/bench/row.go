@@ -55,6 +55,12 @@ func (r row) within(times float64) row {
 	return r.judged(r.Seconds <= times*r.Bound)
 }
 
+// below sets a goal for the time itself.
+func (r row) below(goal time.Duration) row {
+	r.Goal = "<= " + seconds(goal.Seconds())
+	return r.judged(r.Seconds <= goal.Seconds())
+}
+
 func (r row) judged(ok bool) row {
 	r.OK = &ok
 	return r

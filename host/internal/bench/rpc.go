@@ -42,7 +42,7 @@ func rpcStep(l *lab) step {
 			return nil, err
 		}
 		l.settle()
-		r, err := duel(ctx, name, 0, times,
+		r, err := duel(ctx, name, 0, times, nil,
 			func(int) error {
 				_, err := n.Call(ctx, peer.Contact, &wire.Ping{})
 				return err

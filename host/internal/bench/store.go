@@ -56,7 +56,7 @@ func putRow(ctx context.Context, l *lab, size int64, times int, goal float64) (r
 			return err
 		}
 		l.settle()
-		r, err := duel(ctx, fmt.Sprintf("put %d MiB", size/mib), size, times,
+		r, err := duel(ctx, fmt.Sprintf("put %d MiB", size/mib), size, times, nil,
 			func(i int) error {
 				binary.BigEndian.PutUint64(content, uint64(i)) // another content each time
 				o, err := s.Stage(ctx, bytes.NewReader(content), nil)

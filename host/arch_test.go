@@ -43,6 +43,7 @@ var floor = map[string]int{
 	"host/policy/wasm/meter": 2,
 	"host/policy/process":    6,
 	"host/policy/vet":        5,
+	"host/policy/sim":        8,
 	"host/policy/decisions":  5,
 
 	"host/config":      4,

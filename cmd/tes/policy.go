@@ -37,7 +37,7 @@ func (a *app) policyVerb() *cobra.Command {
 			return a.policies(ctx, "in force again, until the node is started or told to reload", (*localapi.Client).PolicyRollback)
 		}),
 		a.policyBuildVerb(), a.policyTestVerb(),
-		a.policyExplainVerb(), a.policyReplayVerb(), a.policyDiffVerb(),
+		a.policyExplainVerb(), a.policyReplayVerb(), a.policyDiffVerb(), a.policySimVerb(),
 	)
 }
 

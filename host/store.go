@@ -85,6 +85,9 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 			return s, err
 		}
 	}
+	if err := s.bringOver(ctx, log); err != nil {
+		return s, err
+	}
 	if err := s.archive.Recover(ctx); err != nil {
 		return s, err
 	}

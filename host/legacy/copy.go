@@ -1,0 +1,313 @@
+package legacy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/sidecar"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// old is a file of the old layout.
+type old struct {
+	path   string
+	memory digest.Hash // of a file of a memory
+	name   string      // of a file of a memory
+	index  int         // of a fragment; -1 for a file of a memory
+}
+
+// eachTessera gives the old files of every tessera in some folders of the old layout.
+func (m *migration) eachTessera(ctx context.Context, folders []string, use func(context.Context, sdk.TesseraID, []old) error) error {
+	for _, folder := range folders {
+		entries, err := m.FS.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			path := folder + "/" + e.Name()
+			id, err := sdk.ParseTesseraID(e.Name())
+			if err != nil || !e.IsDir() {
+				m.leave(path, errors.New("it is not the folder of a tessera"))
+				continue
+			}
+			files, err := m.list(folder, path)
+			if err == nil {
+				err = use(ctx, id, files)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+		}
+	}
+	return nil
+}
+
+// leave tells of something that stays in the old layout.
+func (m *migration) leave(path string, why error) {
+	m.report.Left++
+	m.Log.Warn("this stays in the old layout", "file", path, "why", why)
+}
+
+// list lists the files of a tessera that belong into the old layout.
+func (m *migration) list(folder, path string) ([]old, error) {
+	if folder == FragmentsFolder {
+		return m.listFragments(path)
+	}
+	memories, err := m.FS.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []old
+	for _, e := range memories {
+		memory, err := digest.Parse(e.Name())
+		if err != nil || !e.IsDir() {
+			m.leave(path+"/"+e.Name(), errors.New("it is not the folder of a memory"))
+			continue
+		}
+		entries, err := m.FS.ReadDir(path + "/" + e.Name())
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range entries {
+			files = m.add(files, f, old{path: path + "/" + e.Name() + "/" + f.Name(), memory: memory, name: f.Name(), index: -1})
+		}
+	}
+	return files, nil
+}
+
+func (m *migration) listFragments(path string) ([]old, error) {
+	entries, err := m.FS.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []old
+	for _, e := range entries {
+		digits, ok := strings.CutSuffix(e.Name(), ShardExtension)
+		index, err := strconv.ParseUint(digits, 10, 16)
+		if !ok || err != nil {
+			m.leave(path+"/"+e.Name(), errors.New("it is not called like a fragment"))
+			continue
+		}
+		files = m.add(files, e, old{path: path + "/" + e.Name(), index: int(index)})
+	}
+	return files, nil
+}
+
+func (m *migration) add(files []old, e fs.DirEntry, f old) []old {
+	if !e.Type().IsRegular() {
+		m.leave(f.path, errors.New("it is not a file"))
+		return files
+	}
+	return append(files, f)
+}
+
+// copy brings the files of a tessera over: objects, document, rows.
+func (m *migration) copy(ctx context.Context, id sdk.TesseraID, files []old) error {
+	dead, err := m.Documents.Has(id, sidecar.Tombstone)
+	if err != nil || dead {
+		return err // nothing of it is needed; clear removes it
+	}
+	note, err := m.note(id)
+	if err != nil {
+		return err
+	}
+	plan, err := m.plan(id)
+	if err != nil {
+		return err
+	}
+	batch := m.Store.Batch()
+	defer batch.Close()
+	for _, f := range files {
+		if err := m.stage(ctx, batch, note, plan, f); err != nil {
+			return err
+		}
+	}
+	if err := batch.Sync(); err != nil {
+		return err
+	}
+	m.Reached("copied")
+	if err := m.readBack(note); err != nil {
+		return err
+	}
+	if err := m.notes.Write(id, Extension, note.Bytes()); err != nil {
+		return err
+	}
+	m.Reached("noted")
+	if err := m.record(note); err != nil {
+		return err
+	}
+	m.Reached("recorded")
+	return nil
+}
+
+// stage copies one file and adds it to the note. One that cannot be read stays.
+func (m *migration) stage(ctx context.Context, batch *cas.Batch, note *References, plan *fragment.FragmentPlan, f old) error {
+	from, err := m.FS.Open(f.path)
+	if err != nil {
+		m.leave(f.path, err)
+		return nil
+	}
+	defer from.Close()
+	source := &watched{r: from}
+	o, err := batch.Stage(ctx, source)
+	switch {
+	case source.err != nil:
+		m.leave(f.path, source.err)
+		return nil
+	case err != nil:
+		return err
+	case f.index < 0:
+		note.Blobs = append(note.Blobs, Blob{f.memory, f.name, o.Hash, o.Size})
+	case slices.ContainsFunc(note.Fragments, func(g Fragment) bool { return g.Index == f.index && g.Hash != o.Hash }):
+		m.leave(f.path, errors.New("another fragment of this index is here"))
+	case !fits(plan, f.index, o.Hash):
+		m.leave(f.path, errors.New("its plan names other bytes"))
+	default:
+		note.Fragments = append(note.Fragments, Fragment{f.index, o.Hash, o.Size})
+	}
+	return nil
+}
+
+// fits tells whether a fragment is what its plan names, if there is a plan.
+func fits(plan *fragment.FragmentPlan, index int, h digest.Hash) bool {
+	return plan == nil || index < plan.Total() && plan.Fragments[index] == h
+}
+
+// watched remembers why a file could not be read, which is no fault of the store.
+type watched struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err != nil && err != io.EOF {
+		w.err = err
+	}
+	return n, err
+}
+
+// readBack reads all objects of a note and finds them whole.
+func (m *migration) readBack(note *References) error {
+	check := func(h digest.Hash, size int64) error {
+		r, err := m.Store.Open(h, size)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = io.Copy(io.Discard, r)
+		return err
+	}
+	for _, b := range note.Blobs {
+		if err := check(b.Hash, b.Size); err != nil {
+			return err
+		}
+	}
+	for _, f := range note.Fragments {
+		if err := check(f.Hash, f.Size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear removes from the old layout what is over, and the folders that are empty then.
+func (m *migration) clear(ctx context.Context, folders []string) error {
+	left := m.report.Left
+	err := m.eachTessera(ctx, folders, m.clearTessera)
+	m.report.Left = left // told of when it was to be copied
+	for _, folder := range folders {
+		if err == nil {
+			err = m.prune(folder)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove what was brought over: %w", err)
+	}
+	return m.FS.SyncDir(".")
+}
+
+func (m *migration) clearTessera(_ context.Context, id sdk.TesseraID, files []old) error {
+	dead, err := m.Documents.Has(id, sidecar.Tombstone)
+	if err != nil {
+		return err
+	}
+	note, err := m.note(id)
+	if err != nil {
+		return err
+	}
+	over := note.index()
+	for _, f := range files {
+		h, ok := over[f.key()]
+		if ok {
+			ok, err = m.Store.Contains(h)
+		}
+		if err == nil && (ok || dead) {
+			err = m.FS.Remove(f.path)
+			m.Reached("removed")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key tells the old files of a tessera from each other.
+func (f old) key() string {
+	if f.index >= 0 {
+		return strconv.Itoa(f.index)
+	}
+	return f.memory.String() + "/" + f.name
+}
+
+// index finds the object of an old file.
+func (r *References) index() map[string]digest.Hash {
+	out := map[string]digest.Hash{}
+	for _, b := range r.Blobs {
+		out[old{memory: b.Memory, name: b.Name, index: -1}.key()] = b.Hash
+	}
+	for _, f := range r.Fragments {
+		out[old{index: f.Index}.key()] = f.Hash
+	}
+	return out
+}
+
+// prune removes a folder and those in it as far as they are empty.
+func (m *migration) prune(folder string) error {
+	entries, err := m.FS.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	full := false
+	for _, e := range entries {
+		if !e.IsDir() {
+			full = true
+			continue
+		}
+		if err := m.prune(folder + "/" + e.Name()); err != nil {
+			return err
+		}
+	}
+	if full {
+		return nil
+	}
+	entries, err = m.FS.ReadDir(folder)
+	if err != nil || len(entries) > 0 {
+		return err
+	}
+	return m.FS.Remove(folder)
+}

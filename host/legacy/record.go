@@ -1,0 +1,132 @@
+package legacy
+
+import (
+	"errors"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/ledger"
+	"github.com/tesseras/tesseras/host/sidecar"
+	"github.com/tesseras/tesseras/host/tessera"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// maxManifest is the largest manifest read, in bytes.
+const maxManifest = tessera.MaxHead + 256 + tessera.MaxList
+
+// record writes the rows for what came over of a tessera. An own one that has its manifest becomes
+// visible; files that its manifest names are needed under the names it gives them.
+func (m *migration) record(r *References) error {
+	named, err := m.adopt(r.Tessera)
+	if err != nil {
+		return err
+	}
+	err = catalog.UpdateEach(m.Catalog, r.Blobs, func(tx *catalog.Tx, b Blob) error {
+		if named[b.Hash.String()] {
+			return nil
+		}
+		return tx.AddBlobRef(catalog.BlobRef{Tessera: r.Tessera, Memory: b.Memory, Name: b.Name, Hash: b.Hash, Size: b.Size})
+	})
+	if err != nil {
+		return err
+	}
+	plan, err := m.plan(r.Tessera)
+	if err != nil {
+		return err
+	}
+	return catalog.UpdateEach(m.Catalog, r.Fragments, func(tx *catalog.Tx, f Fragment) error { return m.keep(tx, r.Tessera, plan, f) })
+}
+
+// keep writes the rows of a fragment. One of a known plan is charged to its owner; one that its plan
+// does not name is nobody's.
+func (m *migration) keep(tx *catalog.Tx, id sdk.TesseraID, plan *fragment.FragmentPlan, f Fragment) error {
+	if !fits(plan, f.Index, f.Hash) {
+		return nil
+	}
+	added, err := tx.AddFragment(catalog.FragmentRef{Tessera: id, Index: f.Index, Hash: f.Hash, Size: f.Size, Stored: m.Now()})
+	if err != nil || !added || plan == nil {
+		return err
+	}
+	if _, err := tx.Plan(id); errors.Is(err, catalog.ErrNotFound) {
+		err = tx.PutPlan(catalog.PlanRow{
+			Tessera: id, Owner: plan.Owner(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
+			Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: plan.Owner() == m.Owner,
+		})
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	return ledger.Kept(tx, m.Owner, plan.Owner(), f.Size)
+}
+
+// plan reads the plan of a tessera. One that is missing or cannot be used is nil.
+func (m *migration) plan(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
+	text, err := m.Documents.Read(id, sidecar.Plan, fragment.MaxPlan)
+	if errors.Is(err, sidecar.ErrNotFound) || errors.Is(err, sidecar.ErrTooBig) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := fragment.OpenPlan(text)
+	if err != nil || p.Tessera != id {
+		m.Log.Warn("a plan cannot be used", "tessera", id.Short(), "err", err)
+		return nil, nil
+	}
+	return p, nil
+}
+
+// adopt makes an own tessera visible, if its manifest is here, and gives the hashes of its files.
+func (m *migration) adopt(id sdk.TesseraID) (map[string]bool, error) {
+	manifest, err := m.manifest(id)
+	if err != nil || manifest == nil {
+		return nil, err
+	}
+	named := map[string]bool{}
+	err = catalog.UpdateEach(m.Catalog, manifest.Entries, func(tx *catalog.Tx, e tessera.Entry) error {
+		if e.Folder {
+			return nil
+		}
+		named[e.Hash.String()] = true
+		return tx.AddBlobRef(catalog.BlobRef{Tessera: id, Memory: e.Hash, Name: e.Path, Hash: e.Hash, Size: e.Size})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return named, m.Catalog.Update(func(tx *catalog.Tx) error {
+		_, err := tx.Tessera(id)
+		if !errors.Is(err, catalog.ErrNotFound) {
+			return err
+		}
+		h := manifest.Head
+		return tx.PutTessera(catalog.Tessera{
+			ID: id, Title: h.Title, Created: h.Created, Files: h.Files, Bytes: h.Bytes, Packed: tessera.PackedSize(manifest),
+		})
+	})
+}
+
+// manifest reads the manifest of an own tessera. One that is missing or not mine is nil.
+func (m *migration) manifest(id sdk.TesseraID) (*tessera.Manifest, error) {
+	shelf, err := sidecar.Open(m.FS, sidecar.Tesseras)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := shelf.Read(id, sidecar.Manifest, maxManifest)
+	if errors.Is(err, sidecar.ErrNotFound) || errors.Is(err, sidecar.ErrTooBig) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := tessera.ParseManifest(doc)
+	if err == nil {
+		err = manifest.Verify()
+	}
+	if err != nil || manifest.ID() != id || manifest.Head.Owner != m.Owner {
+		m.Log.Warn("a manifest cannot be used", "tessera", id.Short(), "err", err)
+		return nil, nil
+	}
+	return manifest, nil
+}

@@ -68,7 +68,7 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	if s.journal, err = journal.Open(s.dir, "journal", journal.Config{Logger: log}); err != nil {
 		return s, err
 	}
-	if s.objects, err = cas.New(s.dir, cas.Config{MinFree: uint64(cfg.Storage.MinFree)}); err != nil {
+	if s.objects, err = cas.New(s.dir, cas.Config{MinFree: uint64(cfg.Storage.MinFree), Together: cfg.Storage.Sync == config.SyncNormal}); err != nil {
 		return s, err
 	}
 	if s.documents.shelf, err = sidecar.Open(s.dir, sidecar.Plans); err != nil {

@@ -13,15 +13,15 @@ import (
 	"github.com/tesseras/tesseras/host/vfs"
 )
 
-// Batch stages many objects that become durable together: small ones are written and synced side by
-// side, and every touched folder is synced once, by Sync. It is for use by one goroutine, and ends with
-// Close or Discard.
+// Batch stages many objects: small ones are written and synced side by side, and all are on stable
+// storage when Sync returns. Their folders are synced with each of them, or, where the store is to sync
+// Together, once each by Sync. It is for use by one goroutine, and ends with Close or Discard.
 type Batch struct {
 	s       *Store
-	work    errgroup.Group // what is under way
-	heavy   chan struct{}  // a slot for each thing under way that keeps a whole buffer
-	err     error          // of the first thing that failed, final
-	touched map[byte]digest.Hash
+	work    errgroup.Group       // what is under way
+	heavy   chan struct{}        // a slot for each thing under way that keeps a whole buffer
+	err     error                // of the first thing that failed, final
+	touched map[byte]digest.Hash // folders to sync at the end
 	pinned  map[digest.Hash]struct{}
 }
 
@@ -96,13 +96,13 @@ func (b *Batch) write(room []byte, n int, h digest.Hash) {
 	if n <= light {
 		content := bytes.Clone(room[:n])
 		b.s.leave(room)
-		b.work.Go(func() error { return b.s.write(content, h) })
+		b.work.Go(func() error { return b.named(b.s.write(content, h), h) })
 		return
 	}
 	b.heavy <- struct{}{}
 	b.work.Go(func() error {
 		defer func() { b.s.leave(room); <-b.heavy }()
-		return b.s.write(room[:n], h)
+		return b.named(b.s.write(room[:n], h), h)
 	})
 }
 
@@ -121,8 +121,16 @@ func (b *Batch) stageLarge(ctx context.Context, r io.Reader) (Object, error) {
 		o.Duplicate = true
 		return o, errors.Join(err, in.discard())
 	}
-	b.work.Go(func() error { return b.s.settle(in, o.Hash) })
+	b.work.Go(func() error { return b.named(b.s.settle(in, o.Hash), o.Hash) })
 	return o, nil
+}
+
+// named makes the name of an object durable, unless that happens together with the others at the end.
+func (b *Batch) named(err error, h digest.Hash) error {
+	if err != nil || b.s.cfg.Together {
+		return err
+	}
+	return b.s.folders.sync(h)
 }
 
 // claim pins an object for the batch. It tells whether the batch had it already.
@@ -131,7 +139,9 @@ func (b *Batch) claim(h digest.Hash) bool {
 		return true
 	}
 	b.pinned[h] = struct{}{}
-	b.touched[h[0]] = h
+	if b.s.cfg.Together {
+		b.touched[h[0]] = h
+	}
 	b.s.pin(h)
 	return false
 }
@@ -150,7 +160,7 @@ func (b *Batch) intact(o Object, content io.ReaderAt) (vfs.File, error) {
 	if err != nil || !same {
 		return nil, errors.Join(err, existing.Close())
 	}
-	b.work.Go(func() error { return errors.Join(existing.Sync(), existing.Close()) })
+	b.work.Go(func() error { return b.named(errors.Join(existing.Sync(), existing.Close()), o.Hash) })
 	return existing, nil
 }
 

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/crashfs"
 )
 
 func TestBatch(t *testing.T) {
@@ -51,6 +53,40 @@ func TestBatch(t *testing.T) {
 	noPins(t, s)
 	for _, content := range contents {
 		intact(t, s, content)
+	}
+}
+
+// TestBatchSyncsTogether counts how often folders are synced: with each object, or once each at the end,
+// and never after Sync has returned.
+func TestBatchSyncsTogether(t *testing.T) {
+	const objects = 600
+	for _, together := range []bool{false, true} {
+		fsys := crashfs.New(crashfs.Options{})
+		var folders atomic.Int64
+		fsys.Watch(func(m *crashfs.Moment) {
+			if m.Call == "sync folder" && len(m.Name) == len(folder)+3 {
+				folders.Add(1)
+			}
+		})
+		s, err := New(fsys, Config{Together: together, room: 512})
+		must(t, err)
+		folders.Store(0)
+		b := s.Batch()
+		for i := range objects {
+			_, err := b.Stage(ctx, strings.NewReader(fmt.Sprint("object ", i)))
+			must(t, err)
+		}
+		must(t, b.Sync())
+		synced := int(folders.Load())
+		left, err := New(fsys.Crash(crashfs.Nothing()), Config{})
+		must(t, err)
+		for i := range objects {
+			must(t, readsAs(left, []byte(fmt.Sprint("object ", i))))
+		}
+		if together && synced > 256 || !together && synced != objects {
+			t.Errorf("together %v: %d folders synced for %d objects", together, synced, objects)
+		}
+		b.Close()
 	}
 }
 

@@ -189,8 +189,15 @@ func BenchmarkDuplicatePut(b *testing.B) {
 // BenchmarkBatch is small files made durable together, beside the plain calls for the same files from
 // as many goroutines.
 func BenchmarkBatch(b *testing.B) {
+	for _, together := range []bool{false, true} {
+		b.Run(fmt.Sprintf("together=%v", together), func(b *testing.B) { benchBatch(b, together) })
+	}
+}
+
+func benchBatch(b *testing.B, together bool) {
 	const files, size = 1000, 4 << 10
 	s, plain, content := benchStore(b), b.TempDir(), randomBytes(4, size)
+	s.cfg.Together = together
 	for i := range 256 {
 		if err := os.Mkdir(filepath.Join(plain, fmt.Sprintf("%02x", i)), 0o700); err != nil {
 			b.Fatal(err)

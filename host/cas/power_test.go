@@ -31,24 +31,31 @@ func TestPowerLoss(t *testing.T) {
 		longest = 4
 	}
 	for round := uint64(0); cases < powerSize.Cases() && !t.Failed(); round++ {
-		cases += powerRound(t, seed+round, longest, crashfs.Options{})
+		cases += powerRound(t, seed+round, longest, powerHome{})
 	}
 	powerSize.Executed(t, cases, "crash points of the object store")
 }
 
-// TestPowerLossOnFAT does the same on a disk whose names ignore case and where no open file is replaced.
+// TestPowerLossOnFAT does the same on a disk whose names ignore case and where no open file is replaced,
+// with a store that syncs the folders of a batch together.
 func TestPowerLossOnFAT(t *testing.T) {
-	t.Logf("%d crash points on FAT", powerRound(t, suite.Seed(t), 2, crashfs.Options{FAT: true}))
+	t.Logf("%d crash points on FAT", powerRound(t, suite.Seed(t), 2, powerHome{crashfs.Options{FAT: true}, true}))
+}
+
+// powerHome is where the store is.
+type powerHome struct {
+	disk     crashfs.Options
+	together bool // see Config
 }
 
 // powerRound runs all sequences once.
-func powerRound(t *testing.T, seed uint64, longest int, disk crashfs.Options) (cases int) {
+func powerRound(t *testing.T, seed uint64, longest int, home powerHome) (cases int) {
 	g, stop := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	counts := make([]int, len(powerActs))
 	for first := range powerActs {
 		g.Go(func() (err error) {
-			counts[first], err = powerFrom(stop, seed, []int{first}, longest, disk)
+			counts[first], err = powerFrom(stop, seed, []int{first}, longest, home)
 			return err
 		})
 	}
@@ -62,13 +69,13 @@ func powerRound(t *testing.T, seed uint64, longest int, disk crashfs.Options) (c
 }
 
 // powerFrom runs a sequence and all that go on from it.
-func powerFrom(stop context.Context, seed uint64, sequence []int, longest int, disk crashfs.Options) (int, error) {
-	cases, err := powerSequence(seed, sequence, disk)
+func powerFrom(stop context.Context, seed uint64, sequence []int, longest int, home powerHome) (int, error) {
+	cases, err := powerSequence(seed, sequence, home)
 	if err != nil || len(sequence) == longest || stop.Err() != nil {
 		return cases, err
 	}
 	for next := range powerActs {
-		n, err := powerFrom(stop, seed, append(sequence[:len(sequence):len(sequence)], next), longest, disk)
+		n, err := powerFrom(stop, seed, append(sequence[:len(sequence):len(sequence)], next), longest, home)
 		cases += n
 		if err != nil {
 			return cases, err
@@ -83,7 +90,8 @@ type power struct {
 	store *Store
 	need  map[digest.Hash][]byte
 
-	rotten bool // a file that is not needed was damaged
+	together bool // see Config
+	rotten   bool // a file that is not needed was damaged
 
 	rnd   *rand.Rand
 	last  int // of the sequence: the acts before it were looked at in shorter sequences
@@ -92,11 +100,12 @@ type power struct {
 	err   error // the first finding
 }
 
-var powerConfig = Config{Workers: 2, room: 1024}
+// powerConfig syncs the folders of a batch together or not.
+func powerConfig(together bool) Config { return Config{Workers: 2, room: 1024, Together: together} }
 
 // powerSequence runs the acts one after the other. The power goes at every step of the last one.
-func powerSequence(seed uint64, sequence []int, disk crashfs.Options) (int, error) {
-	p := &power{fs: crashfs.New(disk), need: map[digest.Hash][]byte{}, rnd: rand.New(rand.NewPCG(seed, 0)), last: len(sequence) - 1}
+func powerSequence(seed uint64, sequence []int, home powerHome) (int, error) {
+	p := &power{fs: crashfs.New(home.disk), together: home.together, need: map[digest.Hash][]byte{}, rnd: rand.New(rand.NewPCG(seed, 0)), last: len(sequence) - 1}
 	p.fs.Watch(p.atStep)
 	name := "open"
 	err := p.open()
@@ -115,7 +124,7 @@ func powerSequence(seed uint64, sequence []int, disk crashfs.Options) (int, erro
 }
 
 func (p *power) open() (err error) {
-	p.store, err = New(p.fs, powerConfig)
+	p.store, err = New(p.fs, powerConfig(p.together))
 	return err
 }
 
@@ -141,7 +150,7 @@ func (p *power) look(at string, aftermath [crashfs.Ways]*crashfs.FS) {
 
 // check opens what is left and looks.
 func (p *power) check(left *crashfs.FS) error {
-	s, err := New(left, powerConfig)
+	s, err := New(left, powerConfig(p.together))
 	if err != nil {
 		return err
 	}
@@ -150,7 +159,7 @@ func (p *power) check(left *crashfs.FS) error {
 
 // goOn opens what is left, puts all contents, whatever is there of them, and takes the power away again.
 func (p *power) goOn(left *crashfs.FS) error {
-	s, err := New(left, powerConfig)
+	s, err := New(left, powerConfig(p.together))
 	if err != nil {
 		return err
 	}
@@ -165,7 +174,7 @@ func (p *power) goOn(left *crashfs.FS) error {
 	}
 	b.Close()
 	left = left.Crash(crashfs.Nothing())
-	if s, err = New(left, powerConfig); err != nil {
+	if s, err = New(left, powerConfig(p.together)); err != nil {
 		return err
 	}
 	for _, content := range powerContents {

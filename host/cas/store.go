@@ -71,6 +71,9 @@ type Config struct {
 	// Workers is how many small files of a batch are made durable at the same time. 0 is
 	// DefaultWorkers.
 	Workers int
+	// Together syncs the folders of a batch once, at its end, instead of with each object. Nothing is
+	// acknowledged earlier for it.
+	Together bool
 
 	// room is the size of a buffer in bytes; 0 is chunk. Tests take small ones.
 	room int

@@ -63,6 +63,11 @@ var bugs = []bug{
 		old: "if _, err := in.file.Write(now[:n]); err != nil {",
 		new: `if _, err := in.file.Write(now[:n]); err != nil && !planted("ENOSPC ignored") {`,
 	},
+	{
+		name: "wall-clock expiry", room: "sweep", file: "clock.go", found: "TestALeapOfTheClockPostpones",
+		old: "drift.Abs() > tolerance {",
+		new: `drift.Abs() > tolerance && !planted("wall-clock expiry") {`,
+	},
 }
 
 // switchboard is a file added to each room.

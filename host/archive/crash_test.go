@@ -16,18 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// How many kills of each kind a run makes, unless the environment says otherwise.
-const (
-	killsAtPoints = 16
-	killsAtRandom = 14
-)
+// killSize is how many kills a run makes, one half at points named in the code, the other at any moment.
+var killSize = suite.Size{CI: 35, Nightly: 5000}
 
 const (
-	envKills   = "TESSERAS_TEST_ARCHIVE_KILLS"
-	envSeed    = "TESSERAS_TEST_SEED"
+	envSeed    = suite.EnvSeed
 	envChild   = "TESSERAS_TEST_ARCHIVE_CHILD"
 	envFolders = "TESSERAS_TEST_ARCHIVE_FOLDERS"
 	envDie     = "TESSERAS_TEST_ARCHIVE_DIE" // at which point, counted from the first
@@ -50,27 +47,10 @@ func TestMain(m *testing.M) {
 // and opens what it left: every tessera it was told of is whole, what was deleted stays deleted, what
 // was under way is there whole or not at all, and the index agrees with the disk.
 func TestKill(t *testing.T) {
-	atPoints, atRandom := killsAtPoints, killsAtRandom
-	if text := os.Getenv(envKills); text != "" {
-		n, err := strconv.Atoi(text)
-		must(t, err)
-		atPoints, atRandom = (n+1)/2, n/2
-	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv(envSeed); text != "" {
-		n, err := strconv.ParseUint(text, 10, 64)
-		must(t, err)
-		seed = n
-	}
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	defer func() {
-		if t.Failed() {
-			t.Logf("again: %s=%d go test ./host/archive -run TestKill", envSeed, seed)
-		}
-	}()
+	rnd, kills := rand.New(rand.NewPCG(suite.Seed(t), 0)), 0
 	g := gravedigger{t: t, dir: t.TempDir(), folders: writeFolders(t, rnd), alive: map[sdk.TesseraID]bool{}, dead: map[sdk.TesseraID]bool{}}
-	for i := range atPoints + atRandom {
-		if i%2 == 0 && i/2 < atPoints {
+	for ; kills < killSize.Cases(); kills++ {
+		if kills%2 == 0 {
 			g.round(1+rnd.IntN(25), 0, rnd.Uint64())
 		} else {
 			g.round(0, time.Duration(rnd.IntN(50_000))*time.Microsecond, rnd.Uint64())
@@ -79,8 +59,9 @@ func TestKill(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("%d kills, %d tesseras created, %d deleted, %d finished creations and %d finished deletions after a kill",
-		atPoints+atRandom, len(g.alive)+len(g.dead), len(g.dead), g.lateCreations, g.lateDeletions)
+	killSize.Executed(t, kills, "processes killed while they created and deleted")
+	t.Logf("%d tesseras created, %d deleted, %d finished creations and %d finished deletions after a kill",
+		len(g.alive)+len(g.dead), len(g.dead), g.lateCreations, g.lateDeletions)
 }
 
 // gravedigger knows what the children were told.

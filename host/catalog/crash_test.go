@@ -12,11 +12,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tesseras/tesseras/host/internal/suite"
 )
+
+// killSize is how many processes TestKill kills.
+var killSize = suite.Size{CI: 25, Nightly: 5000}
 
 const (
 	envChild = "TESSERAS_TEST_CATALOG_CHILD"
-	envKills = "TESSERAS_TEST_CATALOG_KILLS"
 )
 
 // TestMain is also the child that opens, writes and closes until it is killed, and the one that works on
@@ -42,15 +46,10 @@ func TestMain(m *testing.M) {
 // TestKill kills a process that opens the index, writes a few rows and closes it, over and over: most
 // kills hit opening and closing. What was acknowledged is there, whole transactions only.
 func TestKill(t *testing.T) {
-	kills := 25
-	if text := os.Getenv(envKills); text != "" {
-		n, err := strconv.Atoi(text)
-		must(t, err)
-		kills = n
-	}
+	rnd, kills := rand.New(rand.NewPCG(suite.Seed(t), 0)), 0
 	dir, last := t.TempDir(), uint64(0)
-	for range kills {
-		acknowledged := runChild(t, dir, time.Duration(rand.IntN(40_000))*time.Microsecond)
+	for ; kills < killSize.Cases(); kills++ {
+		acknowledged := runChild(t, dir, time.Duration(rnd.IntN(40_000))*time.Microsecond)
 		last = max(last, acknowledged)
 		c, err := Open(dir, Options{Ballast: -1})
 		if err != nil {
@@ -63,7 +62,8 @@ func TestKill(t *testing.T) {
 		}
 		last = n
 	}
-	t.Logf("%d kills, %d transactions", kills, last)
+	killSize.Executed(t, kills, "processes killed over the index")
+	t.Logf("%d transactions", last)
 }
 
 // readCounter checks that all rows are of the same transaction and gives its number.

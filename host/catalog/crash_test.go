@@ -49,7 +49,7 @@ func TestKill(t *testing.T) {
 	rnd, kills := rand.New(rand.NewPCG(suite.Seed(t), 0)), 0
 	dir, last := t.TempDir(), uint64(0)
 	for ; kills < killSize.Cases(); kills++ {
-		acknowledged := runChild(t, dir, time.Duration(rnd.IntN(40_000))*time.Microsecond)
+		acknowledged := runChild(t, dir, time.Duration(rnd.IntN(40_000))*time.Microsecond, kills%2*(1+rnd.IntN(8)))
 		last = max(last, acknowledged)
 		c, err := Open(dir, Options{Ballast: -1})
 		if err != nil {
@@ -91,7 +91,9 @@ const counterRows = 50
 
 func counterName(i int) string { return fmt.Sprintf("counter %d", i) }
 
-func runChild(t *testing.T, dir string, after time.Duration) (acknowledged uint64) {
+// runChild runs a child and kills it a while after it began, or after some acknowledgements if any are
+// to be waited for. It gives the last one.
+func runChild(t *testing.T, dir string, after time.Duration, acks int) (acknowledged uint64) {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, err)
@@ -101,8 +103,11 @@ func runChild(t *testing.T, dir string, after time.Duration) (acknowledged uint6
 	must(t, err)
 	must(t, c.Start())
 	lines := bufio.NewScanner(out)
-	for lines.Scan() {
+	for seen := 0; lines.Scan(); {
 		if lines.Text() == "ready" {
+			if acks > 0 {
+				continue
+			}
 			timer := time.AfterFunc(after, func() { _ = c.Process.Kill() })
 			defer timer.Stop()
 			continue
@@ -110,6 +115,9 @@ func runChild(t *testing.T, dir string, after time.Duration) (acknowledged uint6
 		acknowledged, err = strconv.ParseUint(lines.Text(), 10, 64)
 		if err != nil {
 			t.Errorf("child: %s", lines.Text())
+		}
+		if seen++; seen == acks {
+			_ = c.Process.Kill()
 		}
 	}
 	err = c.Wait()

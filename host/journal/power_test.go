@@ -23,7 +23,8 @@ func TestPowerLoss(t *testing.T) {
 			for b := range journalActs {
 				for c := range journalActs {
 					for d := range journalActs {
-						cases += interrupt(t, seed+round, []int{a, b, c, d}, round%2 == 1)
+						fat := (a+b+c+d+int(round))%2 == 1
+						cases += interrupt(t, seed+round, []int{a, b, c, d}, fat)
 					}
 				}
 			}

@@ -57,6 +57,7 @@ var floor = map[string]int{
 	"host/health":      4,
 	"host/institution": 4,
 	"host/gather":      4,
+	"host/cache":       5,
 	"host/dht":         5,
 	"host/dht/core":    4,
 	"host/ledger":      5,

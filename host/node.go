@@ -153,7 +153,7 @@ func (n *Node) joinServices() {
 	n.book = holders.New(n.catalog, n.journal, n.id.Owner.Key(), holders.Config{Replicas: r.Replicas, Operator: n.operator}, time.Now)
 	n.announcer = newAnnouncer(n.dht, n.log)
 	keeper := custody.New(custody.Deps{
-		Objects: n.objects, Catalog: n.catalog, Documents: n.documents, Journal: n.journal, Admitter: n.engine,
+		Objects: n.objects, Fragments: n.fragments, Catalog: n.catalog, Documents: n.documents, Journal: n.journal, Admitter: n.engine,
 		Node: n.id.Node, Owner: n.id.Owner.Key(), Peers: func() int { return len(n.dht.Peers()) },
 		Stored: n.announcer.add, Log: n.log, Now: time.Now,
 	}, custody.Config{

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/tesseras/tesseras/host/archive"
+	"github.com/tesseras/tesseras/host/cache"
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/scrub"
@@ -32,6 +34,7 @@ type store struct {
 	objects   *cas.Store
 	documents documents
 	archive   *archive.Archive
+	fragments *cache.Cache // the objects, by way of memory
 	sweeper   *sweep.Service
 	scrubber  *scrub.Service
 }
@@ -68,9 +71,14 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	if s.journal, err = journal.Open(s.dir, "journal", journal.Config{Logger: log}); err != nil {
 		return s, err
 	}
-	if s.objects, err = cas.New(s.dir, cas.Config{MinFree: uint64(cfg.Storage.MinFree), Together: cfg.Storage.Sync == config.SyncNormal}); err != nil {
+	s.objects, err = cas.New(s.dir, cas.Config{
+		MinFree: uint64(cfg.Storage.MinFree), Together: cfg.Storage.Sync == config.SyncNormal,
+		Changed: func(h digest.Hash) { s.fragments.Forget(h) },
+	})
+	if err != nil {
 		return s, err
 	}
+	s.fragments = cache.New(s.objects, int64(cfg.Performance.FragmentCache))
 	if s.documents.shelf, err = sidecar.Open(s.dir, sidecar.Plans); err != nil {
 		return s, err
 	}

@@ -91,6 +91,7 @@ func (s *Store) move(h digest.Hash, into string, stillNeeded func() (bool, error
 		return false, err
 	}
 	err = s.fs.Rename(Path(h), into+"/"+h.String()+suffix)
+	s.changed(h)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}

@@ -57,6 +57,7 @@ func (s *Store) unlink(h digest.Hash, stillNeeded func() (bool, error)) (bool, e
 		return false, err
 	}
 	err = s.fs.Remove(Path(h))
+	s.changed(h)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}

@@ -137,5 +137,6 @@ func (s *Store) place(temp string, h digest.Hash) error {
 	if err != nil {
 		return errors.Join(err, s.fs.Remove(temp))
 	}
+	s.changed(h)
 	return nil
 }

@@ -74,6 +74,9 @@ type Config struct {
 	// Together syncs the folders of a batch once, at its end, instead of with each object. Nothing is
 	// acknowledged earlier for it.
 	Together bool
+	// Changed is told each object whose file was written, removed or moved, and returns at once. It may
+	// be nil.
+	Changed func(digest.Hash)
 
 	// room is the size of a buffer in bytes; 0 is chunk. Tests take small ones.
 	room int
@@ -146,6 +149,13 @@ func (s *Store) clear(dir string) error {
 		}
 	}
 	return nil
+}
+
+// changed tells who wants to know that the file of an object is another now, or none.
+func (s *Store) changed(h digest.Hash) {
+	if s.cfg.Changed != nil {
+		s.cfg.Changed(h)
+	}
 }
 
 // Room refuses, with a *NoSpaceError, a write of need bytes that would leave too little free space.

@@ -44,6 +44,12 @@ type Documents interface {
 	PutTombstone(sdk.TesseraID, []byte) error
 }
 
+// Fragments reads objects. The reader checks what it reads: its last read is an error when the object
+// is not what its name says.
+type Fragments interface {
+	Open(h digest.Hash, size int64) (io.ReadCloser, error)
+}
+
 // Sender is the authenticated peer that asks.
 type Sender struct {
 	Key   sdk.NodeKey
@@ -54,6 +60,7 @@ type Sender struct {
 // Deps are the rooms custody works with.
 type Deps struct {
 	Objects   *cas.Store
+	Fragments Fragments // by which fragments are served; nil reads them from Objects
 	Catalog   *catalog.Catalog
 	Documents Documents
 	Journal   holders.Journal
@@ -76,7 +83,17 @@ type Service struct {
 
 // New returns a Service.
 func New(d Deps, c Config) *Service {
+	if d.Fragments == nil {
+		d.Fragments = direct{d.Objects}
+	}
 	return &Service{Deps: d, config: c, desk: desk{reserved: map[sdk.OwnerKey]int64{}}}
+}
+
+// direct reads fragments from their files.
+type direct struct{ objects *cas.Store }
+
+func (d direct) Open(h digest.Hash, size int64) (io.ReadCloser, error) {
+	return d.objects.Open(h, size)
 }
 
 // Replicate decides about an offered fragment and, when it is taken, reads exactly q.Size bytes of
@@ -306,7 +323,7 @@ func (s *Service) Fragment(q *wire.FetchFragment) (size int64, body io.ReadClose
 	if err != nil {
 		return 0, nil, err
 	}
-	r, err := s.Objects.Open(ref.Hash, ref.Size)
+	r, err := s.Fragments.Open(ref.Hash, ref.Size)
 	if err != nil {
 		s.Log.Error("a fragment that is needed cannot be read", "tessera", ref.Tessera.Short(), "fragment", ref.Index, "err", err)
 		return 0, nil, wire.Refuse(wire.Code_NOT_FOUND, "this fragment is damaged here")

@@ -211,6 +211,54 @@ func TestTooLittleFreeSpace(t *testing.T) {
 	stage(t, s, []byte("x"), nil)
 }
 
+// TestAStreamStopsAtTheFloor lets the disk fill up while a content of unknown size comes: it stops
+// cleanly long before its end, and nothing of it stays.
+func TestAStreamStopsAtTheFloor(t *testing.T) {
+	stagers := map[string]func(*Store, io.Reader) error{
+		"stage": func(s *Store, r io.Reader) error { _, err := s.Stage(ctx, r, nil); return err },
+		"known": func(s *Store, r io.Reader) error { _, err := s.Stage(ctx, r, &digest.Hash{1}); return err },
+		"batch": func(s *Store, r io.Reader) error {
+			b := s.Batch()
+			defer b.Close()
+			_, err := b.Stage(ctx, r)
+			return err
+		},
+	}
+	for name, stage := range stagers {
+		d := newDisk(t)
+		s, err := New(d, Config{MinFree: 1 << 20})
+		must(t, err)
+		r := &filling{d: d, left: 64 << 20}
+		wantError(t, stage(s, r), ErrNoSpace)
+		if r.left < 32<<20 {
+			t.Errorf("%s: it stopped with %d bytes to come", name, r.left)
+		}
+		if files := d.names(t); len(files) != 0 {
+			t.Errorf("%s: %q are left", name, files)
+		}
+	}
+}
+
+// filling is a stream during which the disk runs full, after the first 4 MiB.
+type filling struct {
+	d    *disk
+	left int
+}
+
+func (f *filling) Read(p []byte) (int, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if f.left < 60<<20 {
+		f.d.free = 1000
+	}
+	n := min(len(p), f.left)
+	f.left -= n
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
 func TestTemporaryFilesAreCleared(t *testing.T) {
 	d := newDisk(t)
 	s := open(t, d)

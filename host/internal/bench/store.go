@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/vfs"
 )
 
@@ -16,6 +18,7 @@ func storeSteps(l *lab) []step {
 	return []step{
 		{"put 1 MiB", func(ctx context.Context) ([]row, error) { return putRow(ctx, l, 1*mib, 200, 0.75) }},
 		{"put 8 MiB", func(ctx context.Context) ([]row, error) { return putRow(ctx, l, 8*mib, 60, 0.85) }},
+		{"duplicate put", func(ctx context.Context) ([]row, error) { return duplicateRows(ctx, l) }},
 		{"verified read", func(ctx context.Context) ([]row, error) { return readRow(ctx, l) }},
 	}
 }
@@ -129,4 +132,50 @@ func rawReadHash(path string, size int64) part {
 		}})
 	}
 	return p
+}
+
+// duplicateRows compares puts of a content that is here already with plain hashing of it: with the hash
+// given, the content is compared and hashed as it comes; without, it is written first.
+func duplicateRows(ctx context.Context, l *lab) (rows []row, err error) {
+	size, times := int64(8*mib), 40
+	if l.quick {
+		times = 3
+	}
+	content := l.random[:min(size, int64(len(l.random)))]
+	size = int64(len(content))
+	err = inStore(l, func(s *cas.Store) error {
+		first, err := s.Stage(ctx, bytes.NewReader(content), nil)
+		if err != nil {
+			return err
+		}
+		defer s.Unpin(first.Hash)
+		for _, c := range []struct {
+			name  string
+			known *digest.Hash
+			goal  float64
+		}{{"duplicate put, hash given", &first.Hash, 0.8}, {"duplicate put, hash unknown", nil, 0.35}} {
+			l.settle()
+			r, err := duel(ctx, c.name, size, times,
+				func(int) error { return putAgain(ctx, s, content, c.known) },
+				func(int) error { hashStream(content, size, mib); return nil })
+			if err != nil {
+				return err
+			}
+			rows = append(rows, r.atLeast(c.goal))
+		}
+		return nil
+	})
+	return rows, err
+}
+
+func putAgain(ctx context.Context, s *cas.Store, content []byte, known *digest.Hash) error {
+	o, err := s.Stage(ctx, bytes.NewReader(content), known)
+	if err != nil {
+		return err
+	}
+	s.Unpin(o.Hash)
+	if !o.Duplicate {
+		return errors.New("it was not found to be a duplicate")
+	}
+	return nil
 }

@@ -31,7 +31,7 @@ func (s *store) openCare(cfg *config.Config, log *slog.Logger) (err error) {
 	}
 	s.sweeper, err = sweep.New(sweep.Deps{
 		FS: s.dir, Objects: s.objects, Catalog: s.catalog, Doubt: s.doubt, Missing: s.scrubber.Missing,
-		Clock: sweep.NewSystemClock(), Log: log,
+		Clock: sweep.NewSystemClock(), Every: cfg.Replication.RepairInterval.Std() / 2, Log: log,
 	})
 	return err
 }

@@ -188,7 +188,7 @@ func (n *Node) joinServices() {
 		Institutional: n.institutions.Owner,
 	})
 	n.healer = heal.New(heal.Deps{
-		Objects: n.objects, Catalog: n.catalog, Log: n.log,
+		Objects: n.objects, Catalog: n.catalog, Patience: r.RepairInterval.Std() / 2, Log: n.log,
 		Collect: func(ctx context.Context, id sdk.TesseraID) (heal.Collected, error) {
 			return n.restorer.Collect(ctx, id, nil)
 		},

@@ -13,7 +13,9 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
@@ -36,17 +38,23 @@ type Deps struct {
 	Objects *cas.Store
 	Catalog *catalog.Catalog
 	Collect func(ctx context.Context, id sdk.TesseraID) (Collected, error)
-	Log     *slog.Logger
+	// Patience is the least time between two tries of the maintenance cycle at one tessera that cannot be
+	// helped: its rounds may follow each other closely.
+	Patience time.Duration
+	Log      *slog.Logger
 }
 
 // Service heals.
 type Service struct {
 	Deps
 	healed atomic.Int64
+
+	mu     sync.Mutex // guards failed
+	failed map[sdk.TesseraID]time.Time
 }
 
 // New returns a Service.
-func New(d Deps) *Service { return &Service{Deps: d} }
+func New(d Deps) *Service { return &Service{Deps: d, failed: map[sdk.TesseraID]time.Time{}} }
 
 // Healed is how many objects were made good since the node was opened.
 func (s *Service) Healed() int64 { return s.healed.Load() }
@@ -65,7 +73,7 @@ type Failure struct {
 
 // Step is a round of the maintenance cycle.
 func (s *Service) Step(ctx context.Context) error {
-	r, err := s.Run(ctx, nil)
+	r, err := s.run(ctx, nil, s.waits)
 	for _, f := range r.Failed {
 		s.Log.Warn("damage could not be made good now", "tessera", f.Tessera.Short(), "err", f.Err)
 	}
@@ -74,16 +82,42 @@ func (s *Service) Step(ctx context.Context) error {
 
 // Run makes good what is damaged of some tesseras, or of all when only is nil.
 func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (report Report, err error) {
+	return s.run(ctx, only, func(sdk.TesseraID) bool { return false })
+}
+
+// waits tells whether a tessera could not be helped a short while ago.
+func (s *Service) waits(id sdk.TesseraID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, failed := s.failed[id]
+	return failed && time.Since(at) < s.Patience
+}
+
+// tried remembers how a try at a tessera ended.
+func (s *Service) tried(id sdk.TesseraID, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.failed, id)
+	if err != nil && len(s.failed) < maxDamage {
+		s.failed[id] = time.Now()
+	}
+}
+
+func (s *Service) run(ctx context.Context, only []sdk.TesseraID, waits func(sdk.TesseraID) bool) (report Report, err error) {
 	patients, err := s.patients(only)
 	if err != nil {
 		return report, fmt.Errorf("heal: %w", err)
 	}
 	for _, p := range patients {
+		if waits(p.tessera) {
+			continue
+		}
 		healed, err := s.heal(ctx, p)
 		report.Healed += healed
 		if ctx.Err() != nil {
 			return report, ctx.Err()
 		}
+		s.tried(p.tessera, err)
 		if err != nil {
 			report.Failed = append(report.Failed, Failure{p.tessera, err})
 		}

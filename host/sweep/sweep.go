@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/tesseras/tesseras/host/cas"
@@ -43,7 +44,10 @@ type Deps struct {
 	// Missing is told objects that are needed and have no file. It may be nil.
 	Missing func([]digest.Hash) error
 	Clock   Clock
-	Log     *slog.Logger
+	// Every is the least time between two sweeps of the maintenance cycle, whose rounds may follow each
+	// other closely when somebody waits for them.
+	Every time.Duration
+	Log   *slog.Logger
 }
 
 // Service sweeps.
@@ -51,6 +55,10 @@ type Service struct {
 	Deps
 	watch watch
 	stats stats
+
+	mu   sync.Mutex // guards next
+	next time.Duration
+	boot string // of next
 }
 
 // New returns a Service and looks at the clock for the first time.
@@ -82,12 +90,27 @@ type Report struct {
 
 // Step is a round of the maintenance cycle.
 func (s *Service) Step(ctx context.Context) error {
+	if !s.due() {
+		return nil
+	}
 	r, err := s.Run(ctx, Options{Grace: -1})
 	if r.Orphans+r.LeakedRefs+r.Missing > 0 || r.Postponed != "" {
 		s.Log.Info("swept", "orphans", r.Orphans, "leaked_refs", r.LeakedRefs, "skipped_young", r.SkippedYoung, "bytes_freed", r.BytesFreed,
 			"trashed", r.Trashed, "missing", r.Missing, "postponed", r.Postponed, "doubt", r.Doubt)
 	}
 	return err
+}
+
+// due tells whether a step is to sweep again, by the steady clock.
+func (s *Service) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	boot, up := s.Clock.Steady()
+	if boot == s.boot && up < s.next {
+		return false
+	}
+	s.boot, s.next = boot, up+s.Every
+	return true
 }
 
 // Run sweeps once. It may be stopped at any moment and run again; there is one at a time.

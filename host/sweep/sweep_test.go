@@ -299,3 +299,21 @@ func TestSweepStopsAtOnceAndGoesOn(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestStepsKeepTheirDistance(t *testing.T) {
+	r := newRoom(t)
+	r.Every = time.Hour
+	for range 3 {
+		must(t, r.Step(t.Context()))
+	}
+	if n := r.Stats().Sweeps; n != 1 {
+		t.Errorf("%d sweeps at once", n)
+	}
+	r.clock.pass(time.Hour)
+	must(t, r.Step(t.Context()))
+	r.clock.boot, r.clock.up = "b", 0
+	must(t, r.Step(t.Context()))
+	if n := r.Stats().Sweeps; n != 3 {
+		t.Errorf("%d sweeps after an hour and a new start", n)
+	}
+}

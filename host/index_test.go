@@ -271,3 +271,68 @@ func (m *member) knows(other *member) bool {
 		return p.Node == other.id() && p.Addr == other.Addr().String()
 	})
 }
+
+// TestARebuildLosesNothingToADamagedDocument damages the plan of a holder and the journal of another
+// before their indexes are gone: what the rest tells comes back, and nothing is removed.
+func TestARebuildLosesNothingToADamagedDocument(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	byReceipt, byPlan := v.nodes[0], v.nodes[1]
+	for m, harm := range map[*member]func() string{
+		byReceipt: func() string { return byReceipt.plan(made.ID) },
+		byPlan:    func() string { return filepath.Join(byPlan.dir, "journal", "00000001.log") },
+	} {
+		refs := m.held(made.ID)
+		files := m.objects()
+		charged := m.account(owner.owner()).StoredForThem
+		m.stop()
+		spoil(t, harm(), func(b []byte) []byte { return flip(b[:len(b)*2/3]) })
+		if err := os.RemoveAll(filepath.Join(m.dir, "index")); err != nil {
+			t.Fatal(err)
+		}
+		back := v.addAt(m.dir)
+		if got := back.held(made.ID); len(got) != len(refs) {
+			t.Errorf("of %d fragments %d are known", len(refs), len(got))
+		}
+		if got := back.account(owner.owner()).StoredForThem; got != charged {
+			t.Errorf("charged %d, was %d", got, charged)
+		}
+		if s := back.sweeps(localapi.GCOptions{Grace: 0}); s.OrphansRemoved != 0 || s.Missing != 0 {
+			t.Errorf("swept %+v", s)
+		}
+		if !slices.Equal(back.objects(), files) {
+			t.Errorf("%d of %d files are left", len(back.objects()), len(files))
+		}
+	}
+}
+
+// TestALostObjectIsDamageAfterARebuild loses an object and the index: the receipt tells that it is
+// needed, and a repair brings it back.
+func TestALostObjectIsDamageAfterARebuild(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	holder := v.nodes[0]
+	lost := holder.object(holder.held(made.ID)[0].Hash)
+	whole := read(t, lost)
+	holder.stop()
+	if err := os.RemoveAll(filepath.Join(holder.dir, "index")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(lost); err != nil {
+		t.Fatal(err)
+	}
+	holder = v.addAt(holder.dir)
+	v.meet(holder, 8)
+	holder.repair(sdk.TesseraID{})
+	v.eventually("the lost fragment to come back", func() bool {
+		b, err := os.ReadFile(lost)
+		return err == nil && bytes.Equal(b, whole)
+	})
+	if s := holder.scrubs(); s.Corrupt != 0 {
+		t.Errorf("scrub %+v", s)
+	}
+}

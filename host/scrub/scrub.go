@@ -172,6 +172,14 @@ func (r *Report) add(o Report) {
 
 // part reads some objects and moves the cursor behind each.
 func (s *Service) part(ctx context.Context, part []catalog.Object, share int64, paced bool, goesOn func() bool, progress func(int64)) (sum Report, spent int64, err error) {
+	var suspect bool // any of them
+	err = s.Catalog.View(func(tx *catalog.Tx) (err error) {
+		suspect, err = tx.AnyDamage()
+		return err
+	})
+	if err != nil {
+		return sum, 0, err
+	}
 	for _, o := range part {
 		if err := ctx.Err(); err != nil {
 			return sum, spent, err
@@ -179,7 +187,7 @@ func (s *Service) part(ctx context.Context, part []catalog.Object, share int64, 
 		if spent >= share || !goesOn() {
 			return sum, spent, nil
 		}
-		r, err := s.object(ctx, o, s.pace(ctx, paced))
+		r, err := s.object(ctx, o, suspect, s.pace(ctx, paced))
 		if err != nil {
 			return sum, spent, err
 		}
@@ -240,7 +248,7 @@ func (s *Service) Check(ctx context.Context, h digest.Hash) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return s.object(ctx, o, s.pace(ctx, false))
+	return s.object(ctx, o, true, s.pace(ctx, false))
 }
 
 // Stats gives the counts so far.

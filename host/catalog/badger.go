@@ -161,9 +161,20 @@ type badgerLog struct{ log *slog.Logger }
 
 var _ badger.Logger = badgerLog{}
 
-func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error(line(f, a), "part", "badger") }
-func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn(line(f, a), "part", "badger") }
-func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug(line(f, a), "part", "badger") }
-func (l badgerLog) Debugf(f string, a ...any)   { l.log.Debug(line(f, a), "part", "badger") }
+func (l badgerLog) Errorf(f string, a ...any) { l.log.Error(line(f, a), "part", "badger") }
+
+// Warningf hands warnings on, but for those about the block cache: Badger counts a block of a mapped table
+// as if it were the whole table, and so warns every minute that the cache is too small.
+func (l badgerLog) Warningf(f string, a ...any) {
+	text := line(f, a)
+	if strings.HasPrefix(text, "Block cache might be too small") || strings.HasPrefix(text, "Cache life expectancy") {
+		l.log.Debug(text, "part", "badger")
+		return
+	}
+	l.log.Warn(text, "part", "badger")
+}
+
+func (l badgerLog) Infof(f string, a ...any)  { l.log.Debug(line(f, a), "part", "badger") }
+func (l badgerLog) Debugf(f string, a ...any) { l.log.Debug(line(f, a), "part", "badger") }
 
 func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }

@@ -11,8 +11,10 @@ import (
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/policy"
+	"github.com/tesseras/tesseras/host/quicnet"
 )
 
 // Round runs a maintenance round now.
@@ -84,3 +86,13 @@ func (n *Node) Decisions() []policy.Count { return n.decisions.List() }
 
 // BreakDefaults makes the default policies fail whenever they are asked.
 func (n *Node) BreakDefaults() error { return n.standard.(io.Closer).Close() }
+// Contact is where the node can be dialled.
+func (n *Node) Contact() identity.Contact { return n.net.Self() }
+
+// PingPeer asks a peer, wherever it is now, whether it is alive.
+func (n *Node) PingPeer(ctx context.Context, to identity.Contact) error {
+	return n.network.Ping(ctx, to)
+}
+
+// PoolStats tells what the connection pool did.
+func (n *Node) PoolStats() quicnet.Stats { return n.net.Stats() }

@@ -161,7 +161,7 @@ func (n *Node) joinServices() {
 		Free: n.dir.Free, Institutional: n.institutions.Owner,
 	})
 	n.network = &network{
-		Client: peer.NewClient(n.net, n.id.Node.Key()), self: identity.Contact{Key: n.id.Node.Key(), Nonce: n.id.Node.Nonce()},
+		Client: peer.NewClient(newRoaming(n.net, n.dht, time.Now), n.id.Node.Key()), self: identity.Contact{Key: n.id.Node.Key(), Nonce: n.id.Node.Nonce()},
 		dht: n.dht, catalog: n.catalog, book: n.book, custody: keeper, institutions: n.institutions, operator: n.operator, now: time.Now,
 	}
 	distributor := scatter.NewDistributor(n.network, n.engine, n.book, scatter.Config{

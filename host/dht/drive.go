@@ -7,6 +7,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/dht/core"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 )
 
@@ -56,7 +57,7 @@ func (d *DHT) settleLocked(now time.Time, send core.Send, answer core.Answer, er
 	switch {
 	case err == nil:
 		d.core.Answered(now, send.Query, answer)
-	case d.ctx.Err() != nil:
+	case d.ctx.Err() != nil, errors.Is(err, quicnet.ErrFull), errors.Is(err, quicnet.ErrClosed): // it was not asked
 		d.core.Failed(now, send.Query, core.Void)
 	case wire.CodeOf(err) != wire.Code_OK, errors.Is(err, errOffTopic):
 		d.core.Failed(now, send.Query, core.Refusal)

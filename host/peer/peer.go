@@ -27,14 +27,24 @@ var (
 	ErrDeleted = errors.New("its owner deleted it")
 )
 
+// Network is what a Client needs of the transport; *quicnet.Net has it.
+type Network interface {
+	// Open begins a request.
+	Open(ctx context.Context, to identity.Contact) (*quicnet.Stream, error)
+	// Call asks and returns the answer.
+	Call(ctx context.Context, to identity.Contact, req wire.Message) (wire.Message, error)
+}
+
+var _ Network = (*quicnet.Net)(nil)
+
 // Client asks peers.
 type Client struct {
-	net  *quicnet.Net
+	net  Network
 	self sdk.NodeKey
 }
 
 // NewClient returns a Client that asks over net as the node self.
-func NewClient(net *quicnet.Net, self sdk.NodeKey) *Client { return &Client{net, self} }
+func NewClient(net Network, self sdk.NodeKey) *Client { return &Client{net, self} }
 
 // Push gives one fragment to a peer and returns its receipt, checked to be for this fragment, from
 // this peer. The body is not hashed here: the receiver does, and signs for nothing else.
@@ -228,7 +238,7 @@ func (c *Client) Account(ctx context.Context, with identity.Contact) (owner sdk.
 }
 
 // call asks and takes only an answer of the kind wanted.
-func call[A wire.Message](ctx context.Context, net *quicnet.Net, to identity.Contact, q wire.Message) (answer A, err error) {
+func call[A wire.Message](ctx context.Context, net Network, to identity.Contact, q wire.Message) (answer A, err error) {
 	m, err := net.Call(ctx, to, q)
 	if err != nil {
 		return answer, err

@@ -216,7 +216,9 @@ func TestHonestPeersUnderFlood(t *testing.T) {
 	honest := []*quicnet.Net{node(t, quicnet.Config{}), node(t, quicnet.Config{}), node(t, quicnet.Config{})}
 	base := settled(t, n)
 	c := unleash(t, n)
-	waitUntil(t, func() bool { return c.sent[0].Load() > 40 && c.sent[1].Load() >= 500 && c.sent[2].Load() > 500 && c.sent[3].Load() > 50 })
+	waitUntil(t, func() bool {
+		return c.sent[0].Load() > 40 && c.sent[1].Load() >= 500 && c.sent[2].Load() > 500 && c.sent[3].Load() > 50
+	})
 	peak, good, tried := uint64(0), 0, 0
 	for round := range 40 {
 		for _, h := range honest {

@@ -155,7 +155,7 @@ func duplicateRows(ctx context.Context, l *lab) (rows []row, err error) {
 			goal  float64
 		}{{"duplicate put, hash given", &first.Hash, 0.8}, {"duplicate put, hash unknown", nil, 0.35}} {
 			l.settle()
-			r, err := duel(ctx, c.name, size, times,
+			r, err := duel(ctx, c.name, size, times, nil,
 				func(int) error { return putAgain(ctx, s, content, c.known) },
 				func(int) error { hashStream(content, size, mib); return nil })
 			if err != nil {

@@ -1,0 +1,170 @@
+// Package bombard answers: does a parser hold against whatever a stranger sends?
+//
+// It stands beside the fuzz targets: they look for new ways in without end, this executes a fixed number
+// of inputs, made from the same seeds and the corpus they keep, in every run of CI. Each must end without
+// a panic, and cost no more memory than four times its length and 64 KiB (G9).
+package bombard
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tesseras/tesseras/host/internal/suite"
+)
+
+// size of the bombardment of one parser.
+var size = suite.Size{CI: 200_000, Nightly: 50_000_000}
+
+// Parser is one parser that strangers reach.
+type Parser struct {
+	Name  string // of its fuzz target, whose corpus in testdata/fuzz is used too
+	Seeds [][]byte
+	// Parse takes an input that must not be kept. Its memory is counted.
+	Parse func(in []byte)
+	// Look, if set, does with an input what is too slow to be done with each, or may cost more memory.
+	Look func(in []byte)
+}
+
+// lookEvery is how many inputs come between two that are looked at.
+const lookEvery = 64
+
+// Run bombards a parser.
+func Run(t *testing.T, p Parser) {
+	t.Helper()
+	seed := uint64(9)
+	if os.Getenv(suite.EnvSeed) != "" {
+		seed = suite.Seed(t)
+	}
+	seeds := append(corpus(t, p.Name), p.Seeds...)
+	if len(seeds) == 0 {
+		t.Fatalf("%s: nothing to begin with", p.Name)
+	}
+	b := bombardment{t: t, parser: p, meter: newMeter()}
+	for _, in := range seeds {
+		b.try(in)
+	}
+	rng := rand.New(rand.NewPCG(seed, 9))
+	for ; b.done < size.Cases(); b.done++ {
+		b.try(mutate(rng, seeds[rng.IntN(len(seeds))], seeds[rng.IntN(len(seeds))]))
+	}
+	size.Executed(t, b.done, "executions of "+p.Name)
+}
+
+type bombardment struct {
+	t      *testing.T
+	parser Parser
+	meter  *meter
+	done   int
+}
+
+func (b *bombardment) try(in []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.t.Fatalf("%s panics: %v\n%s", b.parser.Name, p, dump(in))
+		}
+	}()
+	most := uint64(4*len(in) + 64<<10)
+	before := b.meter.read()
+	b.parser.Parse(in)
+	if b.meter.read()-before > most && leastOf(3, func() { b.parser.Parse(in) }) > most {
+		b.t.Fatalf("%s: %d bytes cost more than %d\n%s", b.parser.Name, len(in), most, dump(in))
+	}
+	if b.parser.Look != nil && b.done%lookEvery == 0 {
+		b.parser.Look(in)
+	}
+}
+
+// meter reads how much was allocated, fast and to within what the allocator has not yet counted.
+type meter struct{ sample []metrics.Sample }
+
+func newMeter() *meter { return &meter{[]metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}} }
+
+func (m *meter) read() uint64 {
+	metrics.Read(m.sample)
+	return m.sample[0].Value.Uint64()
+}
+
+// leastOf is the least that one of n executions allocates, exactly: what others allocate meanwhile is not held
+// against it.
+func leastOf(n int, f func()) uint64 {
+	least := ^uint64(0)
+	for range n {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least
+}
+
+func dump(in []byte) string { return hex.Dump(in[:min(len(in), 4096)]) }
+
+// mutate changes, removes, doubles, inserts or mixes in a few bytes.
+func mutate(rng *rand.Rand, from, other []byte) []byte {
+	out := append(make([]byte, 0, len(from)+64), from...)
+	for range 1 + rng.IntN(4) {
+		at := rng.IntN(len(out) + 1)
+		end := min(len(out), at+1+rng.IntN(40))
+		switch rng.IntN(7) {
+		case 0: // a bit
+			if at < len(out) {
+				out[at] ^= 1 << rng.IntN(8)
+			}
+		case 1: // a byte of the kind that means something
+			if at < len(out) {
+				const telling = "\x00\x01\x7f\x80\xff\n \t/.%-0:9azA"
+				out[at] = telling[rng.IntN(len(telling))]
+			}
+		case 2:
+			out = append(out[:at], out[end:]...)
+		case 3:
+			out = append(out[:end:end], out[at:]...)
+		case 4:
+			out = append(out[:at:at], append([]byte{byte(rng.Uint32()), byte(rng.Uint32())}, out[at:]...)...)
+		case 5:
+			out = out[:at]
+		case 6: // the end of another
+			if cut := rng.IntN(len(other) + 1); at+len(other)-cut < 2<<20 {
+				out = append(out[:at], other[cut:]...)
+			}
+		}
+	}
+	return out
+}
+
+// corpus reads what a fuzz target keeps, of those with one []byte or string.
+func corpus(t *testing.T, name string) (out [][]byte) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "fuzz", name, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if len(lines) != 2 || lines[0] != "go test fuzz v1" {
+			t.Fatalf("%s: not a corpus file of one value", file)
+		}
+		quoted := lines[1]
+		for _, kind := range []string{"[]byte(", "string("} {
+			quoted = strings.TrimPrefix(quoted, kind)
+		}
+		value, err := strconv.Unquote(strings.TrimSuffix(quoted, ")"))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		out = append(out, []byte(value))
+	}
+	return out
+}

@@ -27,6 +27,7 @@ var verbs = []struct {
 	{"network", (*app).statusVerb},
 	{"network", (*app).peersVerb},
 	{"network", (*app).ledgerVerb},
+	{"network", (*app).netVerb},
 	{"network", (*app).repairVerb},
 	{"node", (*app).scrubVerb},
 	{"node", (*app).gcVerb},

@@ -45,6 +45,8 @@ type Network interface {
 	// rules the writing.
 	Fetch(ctx context.Context, id sdk.TesseraID, progress ProgressFunc) (Packed, error)
 	Peers(ctx context.Context) ([]Peer, error)
+	// NetCheck asks peers where they see this node, and to dial it as strangers would.
+	NetCheck(ctx context.Context) (NetCheck, error)
 }
 
 // Maintenance is how things stand, and what is done about it.

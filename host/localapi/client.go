@@ -139,6 +139,12 @@ func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
 	return answer(ctx, err, func(d *decoder) []Peer { return mapped(r.Peers, d.peer) })
 }
 
+// NetCheck finds out how the network sees the node.
+func (c *Client) NetCheck(ctx context.Context) (NetCheck, error) {
+	r, err := c.rpc.NetCheck(ctx, &NetCheckRequest{})
+	return answer(ctx, err, func(d *decoder) NetCheck { return d.netCheck(r) })
+}
+
 // Ledger lists what we and others owe each other.
 func (c *Client) Ledger(ctx context.Context) ([]Account, error) {
 	r, err := c.rpc.Ledger(ctx, &LedgerRequest{})

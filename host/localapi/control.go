@@ -103,6 +103,12 @@ func (c *control) Peers(ctx context.Context, _ *PeersRequest) (*PeersResponse, e
 	return &PeersResponse{Peers: mapped(peers, Peer.message)}, onWire(ctx, err)
 }
 
+// NetCheck implements LocalHandler.
+func (c *control) NetCheck(ctx context.Context, _ *NetCheckRequest) (*NetCheckResponse, error) {
+	check, err := c.backend.NetCheck(ctx)
+	return check.message(), onWire(ctx, err)
+}
+
 // Ledger implements LocalHandler.
 func (c *control) Ledger(ctx context.Context, _ *LedgerRequest) (*LedgerResponse, error) {
 	accounts, err := c.backend.Ledger(ctx)

@@ -25,6 +25,7 @@ func TestEveryRequestCarriesEveryField(t *testing.T) {
 			"status":   func() (any, any, error) { v, err := c.Status(ctx, id); return v, aStatus, err },
 			"node":     func() (any, any, error) { v, err := c.NodeStatus(ctx); return v, aNode, err },
 			"identity": func() (any, any, error) { v, err := c.Identity(ctx); return v, anIdentity, err },
+			"netcheck": func() (any, any, error) { v, err := c.NetCheck(ctx); return v, aNetCheck, err },
 			"peers":    func() (any, any, error) { v, err := c.Peers(ctx); return v, []Peer{aPeer}, err },
 			"ledger":   func() (any, any, error) { v, err := c.Ledger(ctx); return v, []Account{anAccount}, err },
 			"audit":    func() (any, any, error) { v, err := c.AuditLedger(ctx); return v, anAudit, err },

@@ -76,6 +76,8 @@ func (f *fake) Status(_ context.Context, id sdk.TesseraID) (Status, error) {
 
 func (f *fake) Ledger(context.Context) ([]Account, error) { return []Account{anAccount}, f.fail }
 
+func (f *fake) NetCheck(context.Context) (NetCheck, error) { return aNetCheck, f.fail }
+
 func (f *fake) AuditLedger(context.Context) (Audit, error) { return anAudit, f.fail }
 
 func (f *fake) RepairPlan(context.Context) ([]RepairStep, error) { return []RepairStep{aStep}, f.fail }
@@ -127,7 +129,14 @@ var (
 	aPublished = Published{anID, "medium", 24, 23, 12, 4, true}
 	aPeer      = Peer{aNodeID, "192.0.2.1:1", "192.0.2.0/24", aMoment, true}
 	anAccount  = Account{anOwner, 1, 2, 1}
-	anAudit    = Audit{
+	aNetCheck  = NetCheck{
+		"0.0.0.0:4433", "203.0.113.7:4433", true, ReachableYes, 3,
+		[]AddressView{{"203.0.113.7:4433", 2}},
+		[]DialBack{{aNodeID, "203.0.113.7:4433", true}},
+		&UDPBuffers{1, 2, 3},
+		[]string{"rest"},
+	}
+	anAudit = Audit{
 		true,
 		[]WrongRow{{anOwner, 1, 2, 3, 4}},
 		[]AuditedPeer{{aNodeID, anOwner, AuditUnreached, 1, 2, 3, 4, "no route"}},

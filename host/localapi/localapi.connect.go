@@ -12,11 +12,12 @@
 package localapi
 
 import (
-	connect "connectrpc.com/connect"
 	context "context"
 	errors "errors"
 	http "net/http"
 	strings "strings"
+
+	connect "connectrpc.com/connect"
 )
 
 // This is a compile-time assertion to ensure that this generated file and the connect package are
@@ -51,6 +52,8 @@ const (
 	LocalPublishProcedure = "/tesseras.local.v1.Local/Publish"
 	// LocalPeersProcedure is the fully-qualified name of the Local's Peers RPC.
 	LocalPeersProcedure = "/tesseras.local.v1.Local/Peers"
+	// LocalNetCheckProcedure is the fully-qualified name of the Local's NetCheck RPC.
+	LocalNetCheckProcedure = "/tesseras.local.v1.Local/NetCheck"
 	// LocalLedgerProcedure is the fully-qualified name of the Local's Ledger RPC.
 	LocalLedgerProcedure = "/tesseras.local.v1.Local/Ledger"
 	// LocalAuditLedgerProcedure is the fully-qualified name of the Local's AuditLedger RPC.
@@ -83,6 +86,7 @@ type LocalClient interface {
 	// The network.
 	Publish(context.Context, *PublishRequest) (*connect.ServerStreamForClient[Event], error)
 	Peers(context.Context, *PeersRequest) (*PeersResponse, error)
+	NetCheck(context.Context, *NetCheckRequest) (*NetCheckResponse, error)
 	Ledger(context.Context, *LedgerRequest) (*LedgerResponse, error)
 	AuditLedger(context.Context, *AuditLedgerRequest) (*AuditLedgerResponse, error)
 	// How things stand, and what is done about it.
@@ -143,6 +147,12 @@ func NewLocalClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			httpClient,
 			baseURL+LocalPeersProcedure,
 			connect.WithSchema(localMethods.ByName("Peers")),
+			connect.WithClientOptions(opts...),
+		),
+		netCheck: connect.NewClient[NetCheckRequest, NetCheckResponse](
+			httpClient,
+			baseURL+LocalNetCheckProcedure,
+			connect.WithSchema(localMethods.ByName("NetCheck")),
 			connect.WithClientOptions(opts...),
 		),
 		ledger: connect.NewClient[LedgerRequest, LedgerResponse](
@@ -216,6 +226,7 @@ type localClient struct {
 	verify       *connect.Client[VerifyRequest, Event]
 	publish      *connect.Client[PublishRequest, Event]
 	peers        *connect.Client[PeersRequest, PeersResponse]
+	netCheck     *connect.Client[NetCheckRequest, NetCheckResponse]
 	ledger       *connect.Client[LedgerRequest, LedgerResponse]
 	auditLedger  *connect.Client[AuditLedgerRequest, AuditLedgerResponse]
 	status       *connect.Client[StatusRequest, StatusResponse]
@@ -268,6 +279,15 @@ func (c *localClient) Publish(ctx context.Context, req *PublishRequest) (*connec
 // Peers calls tesseras.local.v1.Local.Peers.
 func (c *localClient) Peers(ctx context.Context, req *PeersRequest) (*PeersResponse, error) {
 	response, err := c.peers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// NetCheck calls tesseras.local.v1.Local.NetCheck.
+func (c *localClient) NetCheck(ctx context.Context, req *NetCheckRequest) (*NetCheckResponse, error) {
+	response, err := c.netCheck.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -366,6 +386,7 @@ type LocalHandler interface {
 	// The network.
 	Publish(context.Context, *PublishRequest, *connect.ServerStream[Event]) error
 	Peers(context.Context, *PeersRequest) (*PeersResponse, error)
+	NetCheck(context.Context, *NetCheckRequest) (*NetCheckResponse, error)
 	Ledger(context.Context, *LedgerRequest) (*LedgerResponse, error)
 	AuditLedger(context.Context, *AuditLedgerRequest) (*AuditLedgerResponse, error)
 	// How things stand, and what is done about it.
@@ -422,6 +443,12 @@ func NewLocalHandler(svc LocalHandler, opts ...connect.HandlerOption) (string, h
 		LocalPeersProcedure,
 		svc.Peers,
 		connect.WithSchema(localMethods.ByName("Peers")),
+		connect.WithHandlerOptions(opts...),
+	)
+	localNetCheckHandler := connect.NewUnaryHandlerSimple(
+		LocalNetCheckProcedure,
+		svc.NetCheck,
+		connect.WithSchema(localMethods.ByName("NetCheck")),
 		connect.WithHandlerOptions(opts...),
 	)
 	localLedgerHandler := connect.NewUnaryHandlerSimple(
@@ -498,6 +525,8 @@ func NewLocalHandler(svc LocalHandler, opts ...connect.HandlerOption) (string, h
 			localPublishHandler.ServeHTTP(w, r)
 		case LocalPeersProcedure:
 			localPeersHandler.ServeHTTP(w, r)
+		case LocalNetCheckProcedure:
+			localNetCheckHandler.ServeHTTP(w, r)
 		case LocalLedgerProcedure:
 			localLedgerHandler.ServeHTTP(w, r)
 		case LocalAuditLedgerProcedure:
@@ -549,6 +578,10 @@ func (UnimplementedLocalHandler) Publish(context.Context, *PublishRequest, *conn
 
 func (UnimplementedLocalHandler) Peers(context.Context, *PeersRequest) (*PeersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.Peers is not implemented"))
+}
+
+func (UnimplementedLocalHandler) NetCheck(context.Context, *NetCheckRequest) (*NetCheckResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("tesseras.local.v1.Local.NetCheck is not implemented"))
 }
 
 func (UnimplementedLocalHandler) Ledger(context.Context, *LedgerRequest) (*LedgerResponse, error) {

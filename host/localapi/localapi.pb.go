@@ -14,11 +14,12 @@
 package localapi
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -1056,6 +1057,150 @@ func (x *PeersResponse) GetPeers() []*PeersResponse_Peer {
 	return nil
 }
 
+type NetCheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetCheckRequest) Reset() {
+	*x = NetCheckRequest{}
+	mi := &file_localapi_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetCheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetCheckRequest) ProtoMessage() {}
+
+func (x *NetCheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetCheckRequest.ProtoReflect.Descriptor instead.
+func (*NetCheckRequest) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{17}
+}
+
+type NetCheckResponse struct {
+	state         protoimpl.MessageState       `protogen:"open.v1"`
+	Listen        string                       `protobuf:"bytes,1,opt,name=listen,proto3" json:"listen,omitempty"`
+	Addr          string                       `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"`
+	Agreed        bool                         `protobuf:"varint,3,opt,name=agreed,proto3" json:"agreed,omitempty"`
+	Reachable     string                       `protobuf:"bytes,4,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	Peers         int64                        `protobuf:"varint,5,opt,name=peers,proto3" json:"peers,omitempty"`
+	Views         []*NetCheckResponse_View     `protobuf:"bytes,6,rep,name=views,proto3" json:"views,omitempty"`
+	DialledBack   []*NetCheckResponse_DialBack `protobuf:"bytes,7,rep,name=dialled_back,json=dialledBack,proto3" json:"dialled_back,omitempty"`
+	Udp           *NetCheckResponse_Buffers    `protobuf:"bytes,8,opt,name=udp,proto3" json:"udp,omitempty"` // absent: not known
+	Advice        []string                     `protobuf:"bytes,9,rep,name=advice,proto3" json:"advice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetCheckResponse) Reset() {
+	*x = NetCheckResponse{}
+	mi := &file_localapi_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetCheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetCheckResponse) ProtoMessage() {}
+
+func (x *NetCheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetCheckResponse.ProtoReflect.Descriptor instead.
+func (*NetCheckResponse) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *NetCheckResponse) GetListen() string {
+	if x != nil {
+		return x.Listen
+	}
+	return ""
+}
+
+func (x *NetCheckResponse) GetAddr() string {
+	if x != nil {
+		return x.Addr
+	}
+	return ""
+}
+
+func (x *NetCheckResponse) GetAgreed() bool {
+	if x != nil {
+		return x.Agreed
+	}
+	return false
+}
+
+func (x *NetCheckResponse) GetReachable() string {
+	if x != nil {
+		return x.Reachable
+	}
+	return ""
+}
+
+func (x *NetCheckResponse) GetPeers() int64 {
+	if x != nil {
+		return x.Peers
+	}
+	return 0
+}
+
+func (x *NetCheckResponse) GetViews() []*NetCheckResponse_View {
+	if x != nil {
+		return x.Views
+	}
+	return nil
+}
+
+func (x *NetCheckResponse) GetDialledBack() []*NetCheckResponse_DialBack {
+	if x != nil {
+		return x.DialledBack
+	}
+	return nil
+}
+
+func (x *NetCheckResponse) GetUdp() *NetCheckResponse_Buffers {
+	if x != nil {
+		return x.Udp
+	}
+	return nil
+}
+
+func (x *NetCheckResponse) GetAdvice() []string {
+	if x != nil {
+		return x.Advice
+	}
+	return nil
+}
+
 type LedgerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1064,7 +1209,7 @@ type LedgerRequest struct {
 
 func (x *LedgerRequest) Reset() {
 	*x = LedgerRequest{}
-	mi := &file_localapi_proto_msgTypes[17]
+	mi := &file_localapi_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1221,7 @@ func (x *LedgerRequest) String() string {
 func (*LedgerRequest) ProtoMessage() {}
 
 func (x *LedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[17]
+	mi := &file_localapi_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1234,7 @@ func (x *LedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerRequest.ProtoReflect.Descriptor instead.
 func (*LedgerRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{17}
+	return file_localapi_proto_rawDescGZIP(), []int{19}
 }
 
 type LedgerResponse struct {
@@ -1101,7 +1246,7 @@ type LedgerResponse struct {
 
 func (x *LedgerResponse) Reset() {
 	*x = LedgerResponse{}
-	mi := &file_localapi_proto_msgTypes[18]
+	mi := &file_localapi_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1258,7 @@ func (x *LedgerResponse) String() string {
 func (*LedgerResponse) ProtoMessage() {}
 
 func (x *LedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[18]
+	mi := &file_localapi_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1271,7 @@ func (x *LedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerResponse.ProtoReflect.Descriptor instead.
 func (*LedgerResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{18}
+	return file_localapi_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LedgerResponse) GetAccounts() []*LedgerResponse_Account {
@@ -1144,7 +1289,7 @@ type AuditLedgerRequest struct {
 
 func (x *AuditLedgerRequest) Reset() {
 	*x = AuditLedgerRequest{}
-	mi := &file_localapi_proto_msgTypes[19]
+	mi := &file_localapi_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1301,7 @@ func (x *AuditLedgerRequest) String() string {
 func (*AuditLedgerRequest) ProtoMessage() {}
 
 func (x *AuditLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[19]
+	mi := &file_localapi_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1314,7 @@ func (x *AuditLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLedgerRequest.ProtoReflect.Descriptor instead.
 func (*AuditLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{19}
+	return file_localapi_proto_rawDescGZIP(), []int{21}
 }
 
 type AuditLedgerResponse struct {
@@ -1185,7 +1330,7 @@ type AuditLedgerResponse struct {
 
 func (x *AuditLedgerResponse) Reset() {
 	*x = AuditLedgerResponse{}
-	mi := &file_localapi_proto_msgTypes[20]
+	mi := &file_localapi_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1342,7 @@ func (x *AuditLedgerResponse) String() string {
 func (*AuditLedgerResponse) ProtoMessage() {}
 
 func (x *AuditLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[20]
+	mi := &file_localapi_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1355,7 @@ func (x *AuditLedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLedgerResponse.ProtoReflect.Descriptor instead.
 func (*AuditLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20}
+	return file_localapi_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AuditLedgerResponse) GetAgree() bool {
@@ -1257,7 +1402,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_localapi_proto_msgTypes[21]
+	mi := &file_localapi_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1414,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[21]
+	mi := &file_localapi_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1427,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{21}
+	return file_localapi_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StatusRequest) GetId() string {
@@ -1308,7 +1453,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_localapi_proto_msgTypes[22]
+	mi := &file_localapi_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1465,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[22]
+	mi := &file_localapi_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1478,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{22}
+	return file_localapi_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatusResponse) GetSummary() *TesseraSummary {
@@ -1400,7 +1545,7 @@ type RepairPlanRequest struct {
 
 func (x *RepairPlanRequest) Reset() {
 	*x = RepairPlanRequest{}
-	mi := &file_localapi_proto_msgTypes[23]
+	mi := &file_localapi_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1557,7 @@ func (x *RepairPlanRequest) String() string {
 func (*RepairPlanRequest) ProtoMessage() {}
 
 func (x *RepairPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[23]
+	mi := &file_localapi_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1570,7 @@ func (x *RepairPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairPlanRequest.ProtoReflect.Descriptor instead.
 func (*RepairPlanRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{23}
+	return file_localapi_proto_rawDescGZIP(), []int{25}
 }
 
 type RepairPlanResponse struct {
@@ -1437,7 +1582,7 @@ type RepairPlanResponse struct {
 
 func (x *RepairPlanResponse) Reset() {
 	*x = RepairPlanResponse{}
-	mi := &file_localapi_proto_msgTypes[24]
+	mi := &file_localapi_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1594,7 @@ func (x *RepairPlanResponse) String() string {
 func (*RepairPlanResponse) ProtoMessage() {}
 
 func (x *RepairPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[24]
+	mi := &file_localapi_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1607,7 @@ func (x *RepairPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairPlanResponse.ProtoReflect.Descriptor instead.
 func (*RepairPlanResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{24}
+	return file_localapi_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RepairPlanResponse) GetSteps() []*RepairPlanResponse_Step {
@@ -1481,7 +1626,7 @@ type RepairRunRequest struct {
 
 func (x *RepairRunRequest) Reset() {
 	*x = RepairRunRequest{}
-	mi := &file_localapi_proto_msgTypes[25]
+	mi := &file_localapi_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1638,7 @@ func (x *RepairRunRequest) String() string {
 func (*RepairRunRequest) ProtoMessage() {}
 
 func (x *RepairRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[25]
+	mi := &file_localapi_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1651,7 @@ func (x *RepairRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRunRequest.ProtoReflect.Descriptor instead.
 func (*RepairRunRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{25}
+	return file_localapi_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RepairRunRequest) GetId() string {
@@ -1531,7 +1676,7 @@ type RepairResult struct {
 
 func (x *RepairResult) Reset() {
 	*x = RepairResult{}
-	mi := &file_localapi_proto_msgTypes[26]
+	mi := &file_localapi_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1688,7 @@ func (x *RepairResult) String() string {
 func (*RepairResult) ProtoMessage() {}
 
 func (x *RepairResult) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[26]
+	mi := &file_localapi_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1701,7 @@ func (x *RepairResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResult.ProtoReflect.Descriptor instead.
 func (*RepairResult) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{26}
+	return file_localapi_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RepairResult) GetChecked() int32 {
@@ -1616,7 +1761,7 @@ type NodeRequest struct {
 
 func (x *NodeRequest) Reset() {
 	*x = NodeRequest{}
-	mi := &file_localapi_proto_msgTypes[27]
+	mi := &file_localapi_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1773,7 @@ func (x *NodeRequest) String() string {
 func (*NodeRequest) ProtoMessage() {}
 
 func (x *NodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[27]
+	mi := &file_localapi_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1786,7 @@ func (x *NodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRequest.ProtoReflect.Descriptor instead.
 func (*NodeRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{27}
+	return file_localapi_proto_rawDescGZIP(), []int{29}
 }
 
 type NodeResponse struct {
@@ -1659,7 +1804,7 @@ type NodeResponse struct {
 
 func (x *NodeResponse) Reset() {
 	*x = NodeResponse{}
-	mi := &file_localapi_proto_msgTypes[28]
+	mi := &file_localapi_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1816,7 @@ func (x *NodeResponse) String() string {
 func (*NodeResponse) ProtoMessage() {}
 
 func (x *NodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[28]
+	mi := &file_localapi_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1829,7 @@ func (x *NodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeResponse.ProtoReflect.Descriptor instead.
 func (*NodeResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{28}
+	return file_localapi_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NodeResponse) GetNode() string {
@@ -1744,7 +1889,7 @@ type IdentityRequest struct {
 
 func (x *IdentityRequest) Reset() {
 	*x = IdentityRequest{}
-	mi := &file_localapi_proto_msgTypes[29]
+	mi := &file_localapi_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1901,7 @@ func (x *IdentityRequest) String() string {
 func (*IdentityRequest) ProtoMessage() {}
 
 func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[29]
+	mi := &file_localapi_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1914,7 @@ func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityRequest.ProtoReflect.Descriptor instead.
 func (*IdentityRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{29}
+	return file_localapi_proto_rawDescGZIP(), []int{31}
 }
 
 type IdentityResponse struct {
@@ -1783,7 +1928,7 @@ type IdentityResponse struct {
 
 func (x *IdentityResponse) Reset() {
 	*x = IdentityResponse{}
-	mi := &file_localapi_proto_msgTypes[30]
+	mi := &file_localapi_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +1940,7 @@ func (x *IdentityResponse) String() string {
 func (*IdentityResponse) ProtoMessage() {}
 
 func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[30]
+	mi := &file_localapi_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +1953,7 @@ func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityResponse.ProtoReflect.Descriptor instead.
 func (*IdentityResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{30}
+	return file_localapi_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *IdentityResponse) GetNode() string {
@@ -1842,7 +1987,7 @@ type GCRequest struct {
 
 func (x *GCRequest) Reset() {
 	*x = GCRequest{}
-	mi := &file_localapi_proto_msgTypes[31]
+	mi := &file_localapi_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +1999,7 @@ func (x *GCRequest) String() string {
 func (*GCRequest) ProtoMessage() {}
 
 func (x *GCRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[31]
+	mi := &file_localapi_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +2012,7 @@ func (x *GCRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GCRequest.ProtoReflect.Descriptor instead.
 func (*GCRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{31}
+	return file_localapi_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GCRequest) GetDryRun() bool {
@@ -1901,7 +2046,7 @@ type GCResponse struct {
 
 func (x *GCResponse) Reset() {
 	*x = GCResponse{}
-	mi := &file_localapi_proto_msgTypes[32]
+	mi := &file_localapi_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2058,7 @@ func (x *GCResponse) String() string {
 func (*GCResponse) ProtoMessage() {}
 
 func (x *GCResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[32]
+	mi := &file_localapi_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2071,7 @@ func (x *GCResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GCResponse.ProtoReflect.Descriptor instead.
 func (*GCResponse) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{32}
+	return file_localapi_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GCResponse) GetOrphansRemoved() int64 {
@@ -2000,7 +2145,7 @@ type ScrubRequest struct {
 
 func (x *ScrubRequest) Reset() {
 	*x = ScrubRequest{}
-	mi := &file_localapi_proto_msgTypes[33]
+	mi := &file_localapi_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2157,7 @@ func (x *ScrubRequest) String() string {
 func (*ScrubRequest) ProtoMessage() {}
 
 func (x *ScrubRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[33]
+	mi := &file_localapi_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2170,7 @@ func (x *ScrubRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubRequest.ProtoReflect.Descriptor instead.
 func (*ScrubRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{33}
+	return file_localapi_proto_rawDescGZIP(), []int{35}
 }
 
 type ScrubResult struct {
@@ -2041,7 +2186,7 @@ type ScrubResult struct {
 
 func (x *ScrubResult) Reset() {
 	*x = ScrubResult{}
-	mi := &file_localapi_proto_msgTypes[34]
+	mi := &file_localapi_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2198,7 @@ func (x *ScrubResult) String() string {
 func (*ScrubResult) ProtoMessage() {}
 
 func (x *ScrubResult) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[34]
+	mi := &file_localapi_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2211,7 @@ func (x *ScrubResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubResult.ProtoReflect.Descriptor instead.
 func (*ScrubResult) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{34}
+	return file_localapi_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ScrubResult) GetObjects() int64 {
@@ -2113,7 +2258,7 @@ type ScrubControlRequest struct {
 
 func (x *ScrubControlRequest) Reset() {
 	*x = ScrubControlRequest{}
-	mi := &file_localapi_proto_msgTypes[35]
+	mi := &file_localapi_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2270,7 @@ func (x *ScrubControlRequest) String() string {
 func (*ScrubControlRequest) ProtoMessage() {}
 
 func (x *ScrubControlRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[35]
+	mi := &file_localapi_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2283,7 @@ func (x *ScrubControlRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubControlRequest.ProtoReflect.Descriptor instead.
 func (*ScrubControlRequest) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{35}
+	return file_localapi_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ScrubControlRequest) GetAction() string {
@@ -2167,7 +2312,7 @@ type ScrubState struct {
 
 func (x *ScrubState) Reset() {
 	*x = ScrubState{}
-	mi := &file_localapi_proto_msgTypes[36]
+	mi := &file_localapi_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2324,7 @@ func (x *ScrubState) String() string {
 func (*ScrubState) ProtoMessage() {}
 
 func (x *ScrubState) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[36]
+	mi := &file_localapi_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2337,7 @@ func (x *ScrubState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubState.ProtoReflect.Descriptor instead.
 func (*ScrubState) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{36}
+	return file_localapi_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ScrubState) GetState() string {
@@ -2286,7 +2431,7 @@ type ShowResponse_File struct {
 
 func (x *ShowResponse_File) Reset() {
 	*x = ShowResponse_File{}
-	mi := &file_localapi_proto_msgTypes[37]
+	mi := &file_localapi_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2443,7 @@ func (x *ShowResponse_File) String() string {
 func (*ShowResponse_File) ProtoMessage() {}
 
 func (x *ShowResponse_File) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[37]
+	mi := &file_localapi_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2369,7 +2514,7 @@ type PeersResponse_Peer struct {
 
 func (x *PeersResponse_Peer) Reset() {
 	*x = PeersResponse_Peer{}
-	mi := &file_localapi_proto_msgTypes[38]
+	mi := &file_localapi_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2526,7 @@ func (x *PeersResponse_Peer) String() string {
 func (*PeersResponse_Peer) ProtoMessage() {}
 
 func (x *PeersResponse_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[38]
+	mi := &file_localapi_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,6 +2577,178 @@ func (x *PeersResponse_Peer) GetInstitutional() bool {
 	return false
 }
 
+type NetCheckResponse_View struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addr          string                 `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
+	Voices        int64                  `protobuf:"varint,2,opt,name=voices,proto3" json:"voices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetCheckResponse_View) Reset() {
+	*x = NetCheckResponse_View{}
+	mi := &file_localapi_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetCheckResponse_View) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetCheckResponse_View) ProtoMessage() {}
+
+func (x *NetCheckResponse_View) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetCheckResponse_View.ProtoReflect.Descriptor instead.
+func (*NetCheckResponse_View) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{18, 0}
+}
+
+func (x *NetCheckResponse_View) GetAddr() string {
+	if x != nil {
+		return x.Addr
+	}
+	return ""
+}
+
+func (x *NetCheckResponse_View) GetVoices() int64 {
+	if x != nil {
+		return x.Voices
+	}
+	return 0
+}
+
+type NetCheckResponse_DialBack struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Tried         string                 `protobuf:"bytes,2,opt,name=tried,proto3" json:"tried,omitempty"`
+	Reached       bool                   `protobuf:"varint,3,opt,name=reached,proto3" json:"reached,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetCheckResponse_DialBack) Reset() {
+	*x = NetCheckResponse_DialBack{}
+	mi := &file_localapi_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetCheckResponse_DialBack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetCheckResponse_DialBack) ProtoMessage() {}
+
+func (x *NetCheckResponse_DialBack) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetCheckResponse_DialBack.ProtoReflect.Descriptor instead.
+func (*NetCheckResponse_DialBack) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{18, 1}
+}
+
+func (x *NetCheckResponse_DialBack) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NetCheckResponse_DialBack) GetTried() string {
+	if x != nil {
+		return x.Tried
+	}
+	return ""
+}
+
+func (x *NetCheckResponse_DialBack) GetReached() bool {
+	if x != nil {
+		return x.Reached
+	}
+	return false
+}
+
+type NetCheckResponse_Buffers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Receive       int64                  `protobuf:"varint,1,opt,name=receive,proto3" json:"receive,omitempty"`
+	Send          int64                  `protobuf:"varint,2,opt,name=send,proto3" json:"send,omitempty"`
+	Wanted        int64                  `protobuf:"varint,3,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetCheckResponse_Buffers) Reset() {
+	*x = NetCheckResponse_Buffers{}
+	mi := &file_localapi_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetCheckResponse_Buffers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetCheckResponse_Buffers) ProtoMessage() {}
+
+func (x *NetCheckResponse_Buffers) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetCheckResponse_Buffers.ProtoReflect.Descriptor instead.
+func (*NetCheckResponse_Buffers) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{18, 2}
+}
+
+func (x *NetCheckResponse_Buffers) GetReceive() int64 {
+	if x != nil {
+		return x.Receive
+	}
+	return 0
+}
+
+func (x *NetCheckResponse_Buffers) GetSend() int64 {
+	if x != nil {
+		return x.Send
+	}
+	return 0
+}
+
+func (x *NetCheckResponse_Buffers) GetWanted() int64 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
 type LedgerResponse_Account struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
 	Owner               string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
@@ -2444,7 +2761,7 @@ type LedgerResponse_Account struct {
 
 func (x *LedgerResponse_Account) Reset() {
 	*x = LedgerResponse_Account{}
-	mi := &file_localapi_proto_msgTypes[39]
+	mi := &file_localapi_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2773,7 @@ func (x *LedgerResponse_Account) String() string {
 func (*LedgerResponse_Account) ProtoMessage() {}
 
 func (x *LedgerResponse_Account) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[39]
+	mi := &file_localapi_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2786,7 @@ func (x *LedgerResponse_Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerResponse_Account.ProtoReflect.Descriptor instead.
 func (*LedgerResponse_Account) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{18, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{20, 0}
 }
 
 func (x *LedgerResponse_Account) GetOwner() string {
@@ -2513,7 +2830,7 @@ type AuditLedgerResponse_Row struct {
 
 func (x *AuditLedgerResponse_Row) Reset() {
 	*x = AuditLedgerResponse_Row{}
-	mi := &file_localapi_proto_msgTypes[40]
+	mi := &file_localapi_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2842,7 @@ func (x *AuditLedgerResponse_Row) String() string {
 func (*AuditLedgerResponse_Row) ProtoMessage() {}
 
 func (x *AuditLedgerResponse_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[40]
+	mi := &file_localapi_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2855,7 @@ func (x *AuditLedgerResponse_Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLedgerResponse_Row.ProtoReflect.Descriptor instead.
 func (*AuditLedgerResponse_Row) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{22, 0}
 }
 
 func (x *AuditLedgerResponse_Row) GetOwner() string {
@@ -2592,7 +2909,7 @@ type AuditLedgerResponse_Peer struct {
 
 func (x *AuditLedgerResponse_Peer) Reset() {
 	*x = AuditLedgerResponse_Peer{}
-	mi := &file_localapi_proto_msgTypes[41]
+	mi := &file_localapi_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2921,7 @@ func (x *AuditLedgerResponse_Peer) String() string {
 func (*AuditLedgerResponse_Peer) ProtoMessage() {}
 
 func (x *AuditLedgerResponse_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[41]
+	mi := &file_localapi_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2934,7 @@ func (x *AuditLedgerResponse_Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLedgerResponse_Peer.ProtoReflect.Descriptor instead.
 func (*AuditLedgerResponse_Peer) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20, 1}
+	return file_localapi_proto_rawDescGZIP(), []int{22, 1}
 }
 
 func (x *AuditLedgerResponse_Peer) GetNode() string {
@@ -2687,7 +3004,7 @@ type AuditLedgerResponse_Receipts struct {
 
 func (x *AuditLedgerResponse_Receipts) Reset() {
 	*x = AuditLedgerResponse_Receipts{}
-	mi := &file_localapi_proto_msgTypes[42]
+	mi := &file_localapi_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +3016,7 @@ func (x *AuditLedgerResponse_Receipts) String() string {
 func (*AuditLedgerResponse_Receipts) ProtoMessage() {}
 
 func (x *AuditLedgerResponse_Receipts) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[42]
+	mi := &file_localapi_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +3029,7 @@ func (x *AuditLedgerResponse_Receipts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLedgerResponse_Receipts.ProtoReflect.Descriptor instead.
 func (*AuditLedgerResponse_Receipts) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{20, 2}
+	return file_localapi_proto_rawDescGZIP(), []int{22, 2}
 }
 
 func (x *AuditLedgerResponse_Receipts) GetGiven() int64 {
@@ -2749,7 +3066,7 @@ type StatusResponse_Holder struct {
 
 func (x *StatusResponse_Holder) Reset() {
 	*x = StatusResponse_Holder{}
-	mi := &file_localapi_proto_msgTypes[43]
+	mi := &file_localapi_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +3078,7 @@ func (x *StatusResponse_Holder) String() string {
 func (*StatusResponse_Holder) ProtoMessage() {}
 
 func (x *StatusResponse_Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[43]
+	mi := &file_localapi_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +3091,7 @@ func (x *StatusResponse_Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse_Holder.ProtoReflect.Descriptor instead.
 func (*StatusResponse_Holder) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{22, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *StatusResponse_Holder) GetNode() string {
@@ -2823,7 +3140,7 @@ type StatusResponse_Survives struct {
 
 func (x *StatusResponse_Survives) Reset() {
 	*x = StatusResponse_Survives{}
-	mi := &file_localapi_proto_msgTypes[44]
+	mi := &file_localapi_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +3152,7 @@ func (x *StatusResponse_Survives) String() string {
 func (*StatusResponse_Survives) ProtoMessage() {}
 
 func (x *StatusResponse_Survives) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[44]
+	mi := &file_localapi_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +3165,7 @@ func (x *StatusResponse_Survives) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse_Survives.ProtoReflect.Descriptor instead.
 func (*StatusResponse_Survives) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{22, 1}
+	return file_localapi_proto_rawDescGZIP(), []int{24, 1}
 }
 
 func (x *StatusResponse_Survives) GetPeers() int32 {
@@ -2884,7 +3201,7 @@ type StatusResponse_Fragments struct {
 
 func (x *StatusResponse_Fragments) Reset() {
 	*x = StatusResponse_Fragments{}
-	mi := &file_localapi_proto_msgTypes[45]
+	mi := &file_localapi_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +3213,7 @@ func (x *StatusResponse_Fragments) String() string {
 func (*StatusResponse_Fragments) ProtoMessage() {}
 
 func (x *StatusResponse_Fragments) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[45]
+	mi := &file_localapi_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3226,7 @@ func (x *StatusResponse_Fragments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse_Fragments.ProtoReflect.Descriptor instead.
 func (*StatusResponse_Fragments) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{22, 2}
+	return file_localapi_proto_rawDescGZIP(), []int{24, 2}
 }
 
 func (x *StatusResponse_Fragments) GetData() int32 {
@@ -2954,7 +3271,7 @@ type RepairPlanResponse_Step struct {
 
 func (x *RepairPlanResponse_Step) Reset() {
 	*x = RepairPlanResponse_Step{}
-	mi := &file_localapi_proto_msgTypes[46]
+	mi := &file_localapi_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3283,7 @@ func (x *RepairPlanResponse_Step) String() string {
 func (*RepairPlanResponse_Step) ProtoMessage() {}
 
 func (x *RepairPlanResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[46]
+	mi := &file_localapi_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2979,7 +3296,7 @@ func (x *RepairPlanResponse_Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairPlanResponse_Step.ProtoReflect.Descriptor instead.
 func (*RepairPlanResponse_Step) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{24, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{26, 0}
 }
 
 func (x *RepairPlanResponse_Step) GetSummary() *TesseraSummary {
@@ -3034,7 +3351,7 @@ type RepairResult_Failure struct {
 
 func (x *RepairResult_Failure) Reset() {
 	*x = RepairResult_Failure{}
-	mi := &file_localapi_proto_msgTypes[47]
+	mi := &file_localapi_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3363,7 @@ func (x *RepairResult_Failure) String() string {
 func (*RepairResult_Failure) ProtoMessage() {}
 
 func (x *RepairResult_Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[47]
+	mi := &file_localapi_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3376,7 @@ func (x *RepairResult_Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResult_Failure.ProtoReflect.Descriptor instead.
 func (*RepairResult_Failure) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{26, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{28, 0}
 }
 
 func (x *RepairResult_Failure) GetId() string {
@@ -3088,7 +3405,7 @@ type ScrubResult_Hit struct {
 
 func (x *ScrubResult_Hit) Reset() {
 	*x = ScrubResult_Hit{}
-	mi := &file_localapi_proto_msgTypes[48]
+	mi := &file_localapi_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3417,7 @@ func (x *ScrubResult_Hit) String() string {
 func (*ScrubResult_Hit) ProtoMessage() {}
 
 func (x *ScrubResult_Hit) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[48]
+	mi := &file_localapi_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3430,7 @@ func (x *ScrubResult_Hit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubResult_Hit.ProtoReflect.Descriptor instead.
 func (*ScrubResult_Hit) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{34, 0}
+	return file_localapi_proto_rawDescGZIP(), []int{36, 0}
 }
 
 func (x *ScrubResult_Hit) GetId() string {
@@ -3232,7 +3549,29 @@ const file_localapi_proto_rawDesc = "" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x16\n" +
 	"\x06subnet\x18\x03 \x01(\tR\x06subnet\x12\x1b\n" +
 	"\tlast_seen\x18\x04 \x01(\tR\blastSeen\x12$\n" +
-	"\rinstitutional\x18\x05 \x01(\bR\rinstitutional\"\x0f\n" +
+	"\rinstitutional\x18\x05 \x01(\bR\rinstitutional\"\x11\n" +
+	"\x0fNetCheckRequest\"\xc7\x04\n" +
+	"\x10NetCheckResponse\x12\x16\n" +
+	"\x06listen\x18\x01 \x01(\tR\x06listen\x12\x12\n" +
+	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x16\n" +
+	"\x06agreed\x18\x03 \x01(\bR\x06agreed\x12\x1c\n" +
+	"\treachable\x18\x04 \x01(\tR\treachable\x12\x14\n" +
+	"\x05peers\x18\x05 \x01(\x03R\x05peers\x12>\n" +
+	"\x05views\x18\x06 \x03(\v2(.tesseras.local.v1.NetCheckResponse.ViewR\x05views\x12O\n" +
+	"\fdialled_back\x18\a \x03(\v2,.tesseras.local.v1.NetCheckResponse.DialBackR\vdialledBack\x12=\n" +
+	"\x03udp\x18\b \x01(\v2+.tesseras.local.v1.NetCheckResponse.BuffersR\x03udp\x12\x16\n" +
+	"\x06advice\x18\t \x03(\tR\x06advice\x1a2\n" +
+	"\x04View\x12\x12\n" +
+	"\x04addr\x18\x01 \x01(\tR\x04addr\x12\x16\n" +
+	"\x06voices\x18\x02 \x01(\x03R\x06voices\x1aN\n" +
+	"\bDialBack\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05tried\x18\x02 \x01(\tR\x05tried\x12\x18\n" +
+	"\areached\x18\x03 \x01(\bR\areached\x1aO\n" +
+	"\aBuffers\x12\x18\n" +
+	"\areceive\x18\x01 \x01(\x03R\areceive\x12\x12\n" +
+	"\x04send\x18\x02 \x01(\x03R\x04send\x12\x16\n" +
+	"\x06wanted\x18\x03 \x01(\x03R\x06wanted\"\x0f\n" +
 	"\rLedgerRequest\"\xfc\x01\n" +
 	"\x0eLedgerResponse\x12E\n" +
 	"\baccounts\x18\x01 \x03(\v2).tesseras.local.v1.LedgerResponse.AccountR\baccounts\x1a\xa2\x01\n" +
@@ -3379,14 +3718,16 @@ const file_localapi_proto_rawDesc = "" +
 	"\bfinished\x18\t \x01(\tR\bfinished\x12\x12\n" +
 	"\x04next\x18\n" +
 	" \x01(\tR\x04next\x12:\n" +
-	"\x06damage\x18\v \x03(\v2\".tesseras.local.v1.ScrubResult.HitR\x06damage2\xe9\t\n" +
+	"\x06damage\x18\v \x03(\v2\".tesseras.local.v1.ScrubResult.HitR\x06damage2\xbe\n" +
+	"\n" +
 	"\x05Local\x12G\n" +
 	"\x04List\x12\x1e.tesseras.local.v1.ListRequest\x1a\x1f.tesseras.local.v1.ListResponse\x12G\n" +
 	"\x04Show\x12\x1e.tesseras.local.v1.ShowRequest\x1a\x1f.tesseras.local.v1.ShowResponse\x12M\n" +
 	"\x06Delete\x12 .tesseras.local.v1.DeleteRequest\x1a!.tesseras.local.v1.DeleteResponse\x12F\n" +
 	"\x06Verify\x12 .tesseras.local.v1.VerifyRequest\x1a\x18.tesseras.local.v1.Event0\x01\x12H\n" +
 	"\aPublish\x12!.tesseras.local.v1.PublishRequest\x1a\x18.tesseras.local.v1.Event0\x01\x12J\n" +
-	"\x05Peers\x12\x1f.tesseras.local.v1.PeersRequest\x1a .tesseras.local.v1.PeersResponse\x12M\n" +
+	"\x05Peers\x12\x1f.tesseras.local.v1.PeersRequest\x1a .tesseras.local.v1.PeersResponse\x12S\n" +
+	"\bNetCheck\x12\".tesseras.local.v1.NetCheckRequest\x1a#.tesseras.local.v1.NetCheckResponse\x12M\n" +
 	"\x06Ledger\x12 .tesseras.local.v1.LedgerRequest\x1a!.tesseras.local.v1.LedgerResponse\x12\\\n" +
 	"\vAuditLedger\x12%.tesseras.local.v1.AuditLedgerRequest\x1a&.tesseras.local.v1.AuditLedgerResponse\x12M\n" +
 	"\x06Status\x12 .tesseras.local.v1.StatusRequest\x1a!.tesseras.local.v1.StatusResponse\x12Y\n" +
@@ -3411,121 +3752,134 @@ func file_localapi_proto_rawDescGZIP() []byte {
 	return file_localapi_proto_rawDescData
 }
 
-var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
-var file_localapi_proto_goTypes = []any{
-	(*Event)(nil),                        // 0: tesseras.local.v1.Event
-	(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
-	(*ErrorDetail)(nil),                  // 2: tesseras.local.v1.ErrorDetail
-	(*TesseraSummary)(nil),               // 3: tesseras.local.v1.TesseraSummary
-	(*DamageNote)(nil),                   // 4: tesseras.local.v1.DamageNote
-	(*ListRequest)(nil),                  // 5: tesseras.local.v1.ListRequest
-	(*ListResponse)(nil),                 // 6: tesseras.local.v1.ListResponse
-	(*ShowRequest)(nil),                  // 7: tesseras.local.v1.ShowRequest
-	(*ShowResponse)(nil),                 // 8: tesseras.local.v1.ShowResponse
-	(*DeleteRequest)(nil),                // 9: tesseras.local.v1.DeleteRequest
-	(*DeleteResponse)(nil),               // 10: tesseras.local.v1.DeleteResponse
-	(*VerifyRequest)(nil),                // 11: tesseras.local.v1.VerifyRequest
-	(*VerifyResult)(nil),                 // 12: tesseras.local.v1.VerifyResult
-	(*PublishRequest)(nil),               // 13: tesseras.local.v1.PublishRequest
-	(*PublishResult)(nil),                // 14: tesseras.local.v1.PublishResult
-	(*PeersRequest)(nil),                 // 15: tesseras.local.v1.PeersRequest
-	(*PeersResponse)(nil),                // 16: tesseras.local.v1.PeersResponse
-	(*LedgerRequest)(nil),                // 17: tesseras.local.v1.LedgerRequest
-	(*LedgerResponse)(nil),               // 18: tesseras.local.v1.LedgerResponse
-	(*AuditLedgerRequest)(nil),           // 19: tesseras.local.v1.AuditLedgerRequest
-	(*AuditLedgerResponse)(nil),          // 20: tesseras.local.v1.AuditLedgerResponse
-	(*StatusRequest)(nil),                // 21: tesseras.local.v1.StatusRequest
-	(*StatusResponse)(nil),               // 22: tesseras.local.v1.StatusResponse
-	(*RepairPlanRequest)(nil),            // 23: tesseras.local.v1.RepairPlanRequest
-	(*RepairPlanResponse)(nil),           // 24: tesseras.local.v1.RepairPlanResponse
-	(*RepairRunRequest)(nil),             // 25: tesseras.local.v1.RepairRunRequest
-	(*RepairResult)(nil),                 // 26: tesseras.local.v1.RepairResult
-	(*NodeRequest)(nil),                  // 27: tesseras.local.v1.NodeRequest
-	(*NodeResponse)(nil),                 // 28: tesseras.local.v1.NodeResponse
-	(*IdentityRequest)(nil),              // 29: tesseras.local.v1.IdentityRequest
-	(*IdentityResponse)(nil),             // 30: tesseras.local.v1.IdentityResponse
-	(*GCRequest)(nil),                    // 31: tesseras.local.v1.GCRequest
-	(*GCResponse)(nil),                   // 32: tesseras.local.v1.GCResponse
-	(*ScrubRequest)(nil),                 // 33: tesseras.local.v1.ScrubRequest
-	(*ScrubResult)(nil),                  // 34: tesseras.local.v1.ScrubResult
-	(*ScrubControlRequest)(nil),          // 35: tesseras.local.v1.ScrubControlRequest
-	(*ScrubState)(nil),                   // 36: tesseras.local.v1.ScrubState
-	(*ShowResponse_File)(nil),            // 37: tesseras.local.v1.ShowResponse.File
-	(*PeersResponse_Peer)(nil),           // 38: tesseras.local.v1.PeersResponse.Peer
-	(*LedgerResponse_Account)(nil),       // 39: tesseras.local.v1.LedgerResponse.Account
-	(*AuditLedgerResponse_Row)(nil),      // 40: tesseras.local.v1.AuditLedgerResponse.Row
-	(*AuditLedgerResponse_Peer)(nil),     // 41: tesseras.local.v1.AuditLedgerResponse.Peer
-	(*AuditLedgerResponse_Receipts)(nil), // 42: tesseras.local.v1.AuditLedgerResponse.Receipts
-	(*StatusResponse_Holder)(nil),        // 43: tesseras.local.v1.StatusResponse.Holder
-	(*StatusResponse_Survives)(nil),      // 44: tesseras.local.v1.StatusResponse.Survives
-	(*StatusResponse_Fragments)(nil),     // 45: tesseras.local.v1.StatusResponse.Fragments
-	(*RepairPlanResponse_Step)(nil),      // 46: tesseras.local.v1.RepairPlanResponse.Step
-	(*RepairResult_Failure)(nil),         // 47: tesseras.local.v1.RepairResult.Failure
-	(*ScrubResult_Hit)(nil),              // 48: tesseras.local.v1.ScrubResult.Hit
-}
+var (
+	file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+	file_localapi_proto_goTypes  = []any{
+		(*Event)(nil),                        // 0: tesseras.local.v1.Event
+		(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
+		(*ErrorDetail)(nil),                  // 2: tesseras.local.v1.ErrorDetail
+		(*TesseraSummary)(nil),               // 3: tesseras.local.v1.TesseraSummary
+		(*DamageNote)(nil),                   // 4: tesseras.local.v1.DamageNote
+		(*ListRequest)(nil),                  // 5: tesseras.local.v1.ListRequest
+		(*ListResponse)(nil),                 // 6: tesseras.local.v1.ListResponse
+		(*ShowRequest)(nil),                  // 7: tesseras.local.v1.ShowRequest
+		(*ShowResponse)(nil),                 // 8: tesseras.local.v1.ShowResponse
+		(*DeleteRequest)(nil),                // 9: tesseras.local.v1.DeleteRequest
+		(*DeleteResponse)(nil),               // 10: tesseras.local.v1.DeleteResponse
+		(*VerifyRequest)(nil),                // 11: tesseras.local.v1.VerifyRequest
+		(*VerifyResult)(nil),                 // 12: tesseras.local.v1.VerifyResult
+		(*PublishRequest)(nil),               // 13: tesseras.local.v1.PublishRequest
+		(*PublishResult)(nil),                // 14: tesseras.local.v1.PublishResult
+		(*PeersRequest)(nil),                 // 15: tesseras.local.v1.PeersRequest
+		(*PeersResponse)(nil),                // 16: tesseras.local.v1.PeersResponse
+		(*NetCheckRequest)(nil),              // 17: tesseras.local.v1.NetCheckRequest
+		(*NetCheckResponse)(nil),             // 18: tesseras.local.v1.NetCheckResponse
+		(*LedgerRequest)(nil),                // 19: tesseras.local.v1.LedgerRequest
+		(*LedgerResponse)(nil),               // 20: tesseras.local.v1.LedgerResponse
+		(*AuditLedgerRequest)(nil),           // 21: tesseras.local.v1.AuditLedgerRequest
+		(*AuditLedgerResponse)(nil),          // 22: tesseras.local.v1.AuditLedgerResponse
+		(*StatusRequest)(nil),                // 23: tesseras.local.v1.StatusRequest
+		(*StatusResponse)(nil),               // 24: tesseras.local.v1.StatusResponse
+		(*RepairPlanRequest)(nil),            // 25: tesseras.local.v1.RepairPlanRequest
+		(*RepairPlanResponse)(nil),           // 26: tesseras.local.v1.RepairPlanResponse
+		(*RepairRunRequest)(nil),             // 27: tesseras.local.v1.RepairRunRequest
+		(*RepairResult)(nil),                 // 28: tesseras.local.v1.RepairResult
+		(*NodeRequest)(nil),                  // 29: tesseras.local.v1.NodeRequest
+		(*NodeResponse)(nil),                 // 30: tesseras.local.v1.NodeResponse
+		(*IdentityRequest)(nil),              // 31: tesseras.local.v1.IdentityRequest
+		(*IdentityResponse)(nil),             // 32: tesseras.local.v1.IdentityResponse
+		(*GCRequest)(nil),                    // 33: tesseras.local.v1.GCRequest
+		(*GCResponse)(nil),                   // 34: tesseras.local.v1.GCResponse
+		(*ScrubRequest)(nil),                 // 35: tesseras.local.v1.ScrubRequest
+		(*ScrubResult)(nil),                  // 36: tesseras.local.v1.ScrubResult
+		(*ScrubControlRequest)(nil),          // 37: tesseras.local.v1.ScrubControlRequest
+		(*ScrubState)(nil),                   // 38: tesseras.local.v1.ScrubState
+		(*ShowResponse_File)(nil),            // 39: tesseras.local.v1.ShowResponse.File
+		(*PeersResponse_Peer)(nil),           // 40: tesseras.local.v1.PeersResponse.Peer
+		(*NetCheckResponse_View)(nil),        // 41: tesseras.local.v1.NetCheckResponse.View
+		(*NetCheckResponse_DialBack)(nil),    // 42: tesseras.local.v1.NetCheckResponse.DialBack
+		(*NetCheckResponse_Buffers)(nil),     // 43: tesseras.local.v1.NetCheckResponse.Buffers
+		(*LedgerResponse_Account)(nil),       // 44: tesseras.local.v1.LedgerResponse.Account
+		(*AuditLedgerResponse_Row)(nil),      // 45: tesseras.local.v1.AuditLedgerResponse.Row
+		(*AuditLedgerResponse_Peer)(nil),     // 46: tesseras.local.v1.AuditLedgerResponse.Peer
+		(*AuditLedgerResponse_Receipts)(nil), // 47: tesseras.local.v1.AuditLedgerResponse.Receipts
+		(*StatusResponse_Holder)(nil),        // 48: tesseras.local.v1.StatusResponse.Holder
+		(*StatusResponse_Survives)(nil),      // 49: tesseras.local.v1.StatusResponse.Survives
+		(*StatusResponse_Fragments)(nil),     // 50: tesseras.local.v1.StatusResponse.Fragments
+		(*RepairPlanResponse_Step)(nil),      // 51: tesseras.local.v1.RepairPlanResponse.Step
+		(*RepairResult_Failure)(nil),         // 52: tesseras.local.v1.RepairResult.Failure
+		(*ScrubResult_Hit)(nil),              // 53: tesseras.local.v1.ScrubResult.Hit
+	}
+)
+
 var file_localapi_proto_depIdxs = []int32{
 	1,  // 0: tesseras.local.v1.Event.progress:type_name -> tesseras.local.v1.ProgressNote
 	12, // 1: tesseras.local.v1.Event.verified:type_name -> tesseras.local.v1.VerifyResult
 	14, // 2: tesseras.local.v1.Event.published:type_name -> tesseras.local.v1.PublishResult
-	26, // 3: tesseras.local.v1.Event.repaired:type_name -> tesseras.local.v1.RepairResult
-	34, // 4: tesseras.local.v1.Event.scrubbed:type_name -> tesseras.local.v1.ScrubResult
+	28, // 3: tesseras.local.v1.Event.repaired:type_name -> tesseras.local.v1.RepairResult
+	36, // 4: tesseras.local.v1.Event.scrubbed:type_name -> tesseras.local.v1.ScrubResult
 	3,  // 5: tesseras.local.v1.ListResponse.tesseras:type_name -> tesseras.local.v1.TesseraSummary
 	3,  // 6: tesseras.local.v1.ShowResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
-	37, // 7: tesseras.local.v1.ShowResponse.entries:type_name -> tesseras.local.v1.ShowResponse.File
+	39, // 7: tesseras.local.v1.ShowResponse.entries:type_name -> tesseras.local.v1.ShowResponse.File
 	4,  // 8: tesseras.local.v1.VerifyResult.damage:type_name -> tesseras.local.v1.DamageNote
-	38, // 9: tesseras.local.v1.PeersResponse.peers:type_name -> tesseras.local.v1.PeersResponse.Peer
-	39, // 10: tesseras.local.v1.LedgerResponse.accounts:type_name -> tesseras.local.v1.LedgerResponse.Account
-	40, // 11: tesseras.local.v1.AuditLedgerResponse.wrong:type_name -> tesseras.local.v1.AuditLedgerResponse.Row
-	41, // 12: tesseras.local.v1.AuditLedgerResponse.peers:type_name -> tesseras.local.v1.AuditLedgerResponse.Peer
-	42, // 13: tesseras.local.v1.AuditLedgerResponse.receipts:type_name -> tesseras.local.v1.AuditLedgerResponse.Receipts
-	3,  // 14: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
-	45, // 15: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
-	43, // 16: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
-	44, // 17: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
-	4,  // 18: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
-	46, // 19: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
-	47, // 20: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
-	48, // 21: tesseras.local.v1.ScrubResult.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
-	48, // 22: tesseras.local.v1.ScrubState.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
-	3,  // 23: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
-	4,  // 24: tesseras.local.v1.ScrubResult.Hit.damage:type_name -> tesseras.local.v1.DamageNote
-	5,  // 25: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
-	7,  // 26: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
-	9,  // 27: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
-	11, // 28: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
-	13, // 29: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
-	15, // 30: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
-	17, // 31: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
-	19, // 32: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
-	21, // 33: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
-	23, // 34: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
-	25, // 35: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
-	31, // 36: tesseras.local.v1.Local.GC:input_type -> tesseras.local.v1.GCRequest
-	33, // 37: tesseras.local.v1.Local.Scrub:input_type -> tesseras.local.v1.ScrubRequest
-	35, // 38: tesseras.local.v1.Local.ScrubControl:input_type -> tesseras.local.v1.ScrubControlRequest
-	27, // 39: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
-	29, // 40: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
-	6,  // 41: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
-	8,  // 42: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
-	10, // 43: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
-	0,  // 44: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
-	0,  // 45: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
-	16, // 46: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
-	18, // 47: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
-	20, // 48: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
-	22, // 49: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
-	24, // 50: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
-	0,  // 51: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
-	32, // 52: tesseras.local.v1.Local.GC:output_type -> tesseras.local.v1.GCResponse
-	0,  // 53: tesseras.local.v1.Local.Scrub:output_type -> tesseras.local.v1.Event
-	36, // 54: tesseras.local.v1.Local.ScrubControl:output_type -> tesseras.local.v1.ScrubState
-	28, // 55: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
-	30, // 56: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
-	41, // [41:57] is the sub-list for method output_type
-	25, // [25:41] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	40, // 9: tesseras.local.v1.PeersResponse.peers:type_name -> tesseras.local.v1.PeersResponse.Peer
+	41, // 10: tesseras.local.v1.NetCheckResponse.views:type_name -> tesseras.local.v1.NetCheckResponse.View
+	42, // 11: tesseras.local.v1.NetCheckResponse.dialled_back:type_name -> tesseras.local.v1.NetCheckResponse.DialBack
+	43, // 12: tesseras.local.v1.NetCheckResponse.udp:type_name -> tesseras.local.v1.NetCheckResponse.Buffers
+	44, // 13: tesseras.local.v1.LedgerResponse.accounts:type_name -> tesseras.local.v1.LedgerResponse.Account
+	45, // 14: tesseras.local.v1.AuditLedgerResponse.wrong:type_name -> tesseras.local.v1.AuditLedgerResponse.Row
+	46, // 15: tesseras.local.v1.AuditLedgerResponse.peers:type_name -> tesseras.local.v1.AuditLedgerResponse.Peer
+	47, // 16: tesseras.local.v1.AuditLedgerResponse.receipts:type_name -> tesseras.local.v1.AuditLedgerResponse.Receipts
+	3,  // 17: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
+	50, // 18: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
+	48, // 19: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
+	49, // 20: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
+	4,  // 21: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
+	51, // 22: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
+	52, // 23: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
+	53, // 24: tesseras.local.v1.ScrubResult.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	53, // 25: tesseras.local.v1.ScrubState.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	3,  // 26: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
+	4,  // 27: tesseras.local.v1.ScrubResult.Hit.damage:type_name -> tesseras.local.v1.DamageNote
+	5,  // 28: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
+	7,  // 29: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
+	9,  // 30: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
+	11, // 31: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
+	13, // 32: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
+	15, // 33: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
+	17, // 34: tesseras.local.v1.Local.NetCheck:input_type -> tesseras.local.v1.NetCheckRequest
+	19, // 35: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
+	21, // 36: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
+	23, // 37: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
+	25, // 38: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
+	27, // 39: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
+	33, // 40: tesseras.local.v1.Local.GC:input_type -> tesseras.local.v1.GCRequest
+	35, // 41: tesseras.local.v1.Local.Scrub:input_type -> tesseras.local.v1.ScrubRequest
+	37, // 42: tesseras.local.v1.Local.ScrubControl:input_type -> tesseras.local.v1.ScrubControlRequest
+	29, // 43: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
+	31, // 44: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
+	6,  // 45: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
+	8,  // 46: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
+	10, // 47: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
+	0,  // 48: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
+	0,  // 49: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
+	16, // 50: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
+	18, // 51: tesseras.local.v1.Local.NetCheck:output_type -> tesseras.local.v1.NetCheckResponse
+	20, // 52: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
+	22, // 53: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
+	24, // 54: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
+	26, // 55: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
+	0,  // 56: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
+	34, // 57: tesseras.local.v1.Local.GC:output_type -> tesseras.local.v1.GCResponse
+	0,  // 58: tesseras.local.v1.Local.Scrub:output_type -> tesseras.local.v1.Event
+	38, // 59: tesseras.local.v1.Local.ScrubControl:output_type -> tesseras.local.v1.ScrubState
+	30, // 60: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
+	32, // 61: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
+	45, // [45:62] is the sub-list for method output_type
+	28, // [28:45] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_localapi_proto_init() }
@@ -3541,14 +3895,14 @@ func file_localapi_proto_init() {
 		(*Event_Scrubbed)(nil),
 	}
 	file_localapi_proto_msgTypes[4].OneofWrappers = []any{}
-	file_localapi_proto_msgTypes[31].OneofWrappers = []any{}
+	file_localapi_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_localapi_proto_rawDesc), len(file_localapi_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -253,7 +253,7 @@ func (n *Net) adopt(c *conn) {
 		dead.q.CloseWithError(closeFaultless, "replaced")
 	}
 	n.absent.back(c.peer.Contact)
-	n.views.note(c.peer.Contact.Key, c.peer.SeenUs)
+	n.views.note(c.peer.Contact.Key, c.peer.Seen.Addr(), c.peer.SeenUs)
 	if !n.spawn(func() { n.serveConn(c) }) {
 		n.pool.remove(c)
 		n.windows.forget(c.q)

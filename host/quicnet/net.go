@@ -40,11 +40,12 @@ type Net struct {
 	views    views
 	buffers  sync.Pool // of *[]byte, bodySize each
 
-	gate     *gate
-	requests *sources
-	absent   *absent
-	door     door
-	draining atomic.Bool
+	gate      *gate
+	requests  *sources
+	absent    *absent
+	dialBacks dialBacks
+	door      door
+	draining  atomic.Bool
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -81,6 +82,8 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		door:     door{places: config.MaxHandshakes},
 		handlers: map[wire.Kind]Handler{},
 	}
+	n.dialBacks.pace = newSources(dialBackPace, maxSources)
+	n.handlers[wire.KindDialBack] = n.serveDialBack
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.quic = quicConfig(config, n.windows)
 	n.tr = transport(config, conn, n.gate)
@@ -189,6 +192,13 @@ func (n *Net) Self() identity.Contact {
 
 // Views is where connected peers say they see this node, and how many say so.
 func (n *Net) Views() map[netip.AddrPort]int { return n.views.count() }
+
+// Agreed is where this node is as far as enough peers agree: two voices or more, and two of three. Peers
+// of one public subnet have one voice. The zero AddrPort: they do not, or too few were asked.
+func (n *Net) Agreed() netip.AddrPort { return n.views.agreed() }
+
+// UDPBuffers tells the sizes in bytes of the socket's buffers; ok is false where it is no real socket.
+func (n *Net) UDPBuffers() (receive, send int, ok bool) { return Buffers(n.conn) }
 
 // Stats counts what the pool did.
 func (n *Net) Stats() Stats {

@@ -38,6 +38,8 @@ func FuzzFragmentHeader(f *testing.F) { fuzzKind(f, wire.KindFragmentHeader) }
 func FuzzForget(f *testing.F)         { fuzzKind(f, wire.KindForget) }
 func FuzzForgetAck(f *testing.F)      { fuzzKind(f, wire.KindForgetAck) }
 func FuzzAccountRequest(f *testing.F) { fuzzKind(f, wire.KindAccountRequest) }
+func FuzzDialBack(f *testing.F)       { fuzzKind(f, wire.KindDialBack) }
+func FuzzDialBackAck(f *testing.F)    { fuzzKind(f, wire.KindDialBackAck) }
 func FuzzAccount(f *testing.F)        { fuzzKind(f, wire.KindAccount) }
 
 // FuzzFrame gives whole streams, header and all.

@@ -56,6 +56,8 @@ const (
 	KindForgetAck      Kind = 21
 	KindAccountRequest Kind = 26
 	KindAccount        Kind = 27
+	KindDialBack       Kind = 28
+	KindDialBackAck    Kind = 29
 )
 
 // kind is all that is known about one kind of message.
@@ -93,6 +95,8 @@ var kinds = [...]kind{
 	KindForgetAck:      {"ForgetAck", 1 * kib, &forgetAckShape, func() Message { return new(ForgetAck) }},
 	KindAccountRequest: {"AccountRequest", 1 * kib, &emptyShape, func() Message { return new(AccountRequest) }},
 	KindAccount:        {"Account", 1 * kib, &accountShape, func() Message { return new(Account) }},
+	KindDialBack:       {"DialBack", 1 * kib, &emptyShape, func() Message { return new(DialBack) }},
+	KindDialBackAck:    {"DialBackAck", 1 * kib, &dialBackAckShape, func() Message { return new(DialBackAck) }},
 }
 
 // Known tells whether this node has a message for the kind.
@@ -162,6 +166,10 @@ func KindOf(m Message) Kind {
 		return KindAccountRequest
 	case *Account:
 		return KindAccount
+	case *DialBack:
+		return KindDialBack
+	case *DialBackAck:
+		return KindDialBackAck
 	}
 	return 0
 }

@@ -110,6 +110,8 @@ func samples(t testing.TB) []wire.Message {
 		&wire.FragmentHeader{Size: 99},
 		&wire.Forget{Tombstone: []byte("tombstone")},
 		&wire.ForgetAck{Removed: 2},
+		&wire.DialBack{},
+		&wire.DialBackAck{Reached: true, Tried: &wire.Address{Ip: []byte{203, 0, 113, 7}, Port: 4433}},
 		&wire.AccountRequest{},
 		&wire.Account{Kept: 1 << 30, Given: 3},
 	}

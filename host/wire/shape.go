@@ -116,6 +116,7 @@ var (
 	fetchFragmentShape  = shape{id(1, "tessera"), number(2, "index"), id(3, "checksum")}
 	fragmentHeaderShape = shape{number(1, "size")}
 	forgetShape         = shape{blob(1, "tombstone", MaxTombstone).required()}
+	dialBackAckShape    = shape{number(1, "reached"), message(2, "tried address", &addressShape, 1)}
 	forgetAckShape      = shape{number(1, "removed")}
 	accountShape        = shape{number(1, "kept"), number(2, "given")}
 )

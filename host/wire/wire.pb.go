@@ -14,11 +14,12 @@
 package wire
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -1755,6 +1756,96 @@ func (x *Account) GetGiven() uint64 {
 	return 0
 }
 
+// DialBack asks to be dialled, as a stranger would, to learn whether strangers get through.
+type DialBack struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DialBack) Reset() {
+	*x = DialBack{}
+	mi := &file_wire_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DialBack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DialBack) ProtoMessage() {}
+
+func (x *DialBack) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DialBack.ProtoReflect.Descriptor instead.
+func (*DialBack) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{27}
+}
+
+// DialBackAck answers DialBack.
+type DialBackAck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reached       bool                   `protobuf:"varint,1,opt,name=reached,proto3" json:"reached,omitempty"`
+	Tried         *Address               `protobuf:"bytes,2,opt,name=tried,proto3" json:"tried,omitempty"` // where the asker was dialled: its address as seen, the port it listens on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DialBackAck) Reset() {
+	*x = DialBackAck{}
+	mi := &file_wire_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DialBackAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DialBackAck) ProtoMessage() {}
+
+func (x *DialBackAck) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DialBackAck.ProtoReflect.Descriptor instead.
+func (*DialBackAck) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DialBackAck) GetReached() bool {
+	if x != nil {
+		return x.Reached
+	}
+	return false
+}
+
+func (x *DialBackAck) GetTried() *Address {
+	if x != nil {
+		return x.Tried
+	}
+	return nil
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
@@ -1866,7 +1957,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x0eAccountRequest\"3\n" +
 	"\aAccount\x12\x12\n" +
 	"\x04kept\x18\x01 \x01(\x04R\x04kept\x12\x14\n" +
-	"\x05given\x18\x02 \x01(\x04R\x05given*\xa2\x02\n" +
+	"\x05given\x18\x02 \x01(\x04R\x05given\"\n" +
+	"\n" +
+	"\bDialBack\"X\n" +
+	"\vDialBackAck\x12\x18\n" +
+	"\areached\x18\x01 \x01(\bR\areached\x12/\n" +
+	"\x05tried\x18\x02 \x01(\v2\x19.tesseras.wire.v1.AddressR\x05tried*\xa2\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\r\n" +
@@ -1907,39 +2003,44 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
-var file_wire_proto_goTypes = []any{
-	(Code)(0),              // 0: tesseras.wire.v1.Code
-	(Purpose)(0),           // 1: tesseras.wire.v1.Purpose
-	(*Error)(nil),          // 2: tesseras.wire.v1.Error
-	(*Address)(nil),        // 3: tesseras.wire.v1.Address
-	(*Contact)(nil),        // 4: tesseras.wire.v1.Contact
-	(*Hello)(nil),          // 5: tesseras.wire.v1.Hello
-	(*Institution)(nil),    // 6: tesseras.wire.v1.Institution
-	(*HelloAck)(nil),       // 7: tesseras.wire.v1.HelloAck
-	(*Ping)(nil),           // 8: tesseras.wire.v1.Ping
-	(*Pong)(nil),           // 9: tesseras.wire.v1.Pong
-	(*FindNode)(nil),       // 10: tesseras.wire.v1.FindNode
-	(*Nodes)(nil),          // 11: tesseras.wire.v1.Nodes
-	(*SignedPointer)(nil),  // 12: tesseras.wire.v1.SignedPointer
-	(*StorePointers)(nil),  // 13: tesseras.wire.v1.StorePointers
-	(*StoreAck)(nil),       // 14: tesseras.wire.v1.StoreAck
-	(*FindPointers)(nil),   // 15: tesseras.wire.v1.FindPointers
-	(*Pointers)(nil),       // 16: tesseras.wire.v1.Pointers
-	(*Replicate)(nil),      // 17: tesseras.wire.v1.Replicate
-	(*ReplicateAck)(nil),   // 18: tesseras.wire.v1.ReplicateAck
-	(*AttestRequest)(nil),  // 19: tesseras.wire.v1.AttestRequest
-	(*AttestResponse)(nil), // 20: tesseras.wire.v1.AttestResponse
-	(*FetchPlan)(nil),      // 21: tesseras.wire.v1.FetchPlan
-	(*PlanResponse)(nil),   // 22: tesseras.wire.v1.PlanResponse
-	(*FetchFragment)(nil),  // 23: tesseras.wire.v1.FetchFragment
-	(*FragmentHeader)(nil), // 24: tesseras.wire.v1.FragmentHeader
-	(*Forget)(nil),         // 25: tesseras.wire.v1.Forget
-	(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
-	(*AccountRequest)(nil), // 27: tesseras.wire.v1.AccountRequest
-	(*Account)(nil),        // 28: tesseras.wire.v1.Account
-}
+var (
+	file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+	file_wire_proto_msgTypes  = make([]protoimpl.MessageInfo, 29)
+	file_wire_proto_goTypes   = []any{
+		Code(0),                // 0: tesseras.wire.v1.Code
+		Purpose(0),             // 1: tesseras.wire.v1.Purpose
+		(*Error)(nil),          // 2: tesseras.wire.v1.Error
+		(*Address)(nil),        // 3: tesseras.wire.v1.Address
+		(*Contact)(nil),        // 4: tesseras.wire.v1.Contact
+		(*Hello)(nil),          // 5: tesseras.wire.v1.Hello
+		(*Institution)(nil),    // 6: tesseras.wire.v1.Institution
+		(*HelloAck)(nil),       // 7: tesseras.wire.v1.HelloAck
+		(*Ping)(nil),           // 8: tesseras.wire.v1.Ping
+		(*Pong)(nil),           // 9: tesseras.wire.v1.Pong
+		(*FindNode)(nil),       // 10: tesseras.wire.v1.FindNode
+		(*Nodes)(nil),          // 11: tesseras.wire.v1.Nodes
+		(*SignedPointer)(nil),  // 12: tesseras.wire.v1.SignedPointer
+		(*StorePointers)(nil),  // 13: tesseras.wire.v1.StorePointers
+		(*StoreAck)(nil),       // 14: tesseras.wire.v1.StoreAck
+		(*FindPointers)(nil),   // 15: tesseras.wire.v1.FindPointers
+		(*Pointers)(nil),       // 16: tesseras.wire.v1.Pointers
+		(*Replicate)(nil),      // 17: tesseras.wire.v1.Replicate
+		(*ReplicateAck)(nil),   // 18: tesseras.wire.v1.ReplicateAck
+		(*AttestRequest)(nil),  // 19: tesseras.wire.v1.AttestRequest
+		(*AttestResponse)(nil), // 20: tesseras.wire.v1.AttestResponse
+		(*FetchPlan)(nil),      // 21: tesseras.wire.v1.FetchPlan
+		(*PlanResponse)(nil),   // 22: tesseras.wire.v1.PlanResponse
+		(*FetchFragment)(nil),  // 23: tesseras.wire.v1.FetchFragment
+		(*FragmentHeader)(nil), // 24: tesseras.wire.v1.FragmentHeader
+		(*Forget)(nil),         // 25: tesseras.wire.v1.Forget
+		(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
+		(*AccountRequest)(nil), // 27: tesseras.wire.v1.AccountRequest
+		(*Account)(nil),        // 28: tesseras.wire.v1.Account
+		(*DialBack)(nil),       // 29: tesseras.wire.v1.DialBack
+		(*DialBackAck)(nil),    // 30: tesseras.wire.v1.DialBackAck
+	}
+)
+
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: tesseras.wire.v1.Error.code:type_name -> tesseras.wire.v1.Code
 	3,  // 1: tesseras.wire.v1.Contact.addr:type_name -> tesseras.wire.v1.Address
@@ -1953,11 +2054,12 @@ var file_wire_proto_depIdxs = []int32{
 	12, // 9: tesseras.wire.v1.Pointers.pointers:type_name -> tesseras.wire.v1.SignedPointer
 	4,  // 10: tesseras.wire.v1.Pointers.closer:type_name -> tesseras.wire.v1.Contact
 	1,  // 11: tesseras.wire.v1.Replicate.purpose:type_name -> tesseras.wire.v1.Purpose
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	3,  // 12: tesseras.wire.v1.DialBackAck.tried:type_name -> tesseras.wire.v1.Address
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1971,7 +2073,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

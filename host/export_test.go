@@ -1,8 +1,10 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/quicnet"
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // Round runs a maintenance round now.
@@ -92,6 +95,20 @@ func (n *Node) Contact() identity.Contact { return n.net.Self() }
 // PingPeer asks a peer, wherever it is now, whether it is alive.
 func (n *Node) PingPeer(ctx context.Context, to identity.Contact) error {
 	return n.network.Ping(ctx, to)
+}
+
+// Finds tells whether the network leads this node to a tessera's plan, by its id alone.
+func (n *Node) Finds(ctx context.Context, t sdk.TesseraID) error {
+	holders, err := n.network.Holders(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, h := range holders[1:] { // the first is this node
+		if _, err = n.network.Plan(ctx, h, t); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%d possible holders: %w", len(holders)-1, cmp.Or(err, errors.New("none answered")))
 }
 
 // PoolStats tells what the connection pool did.

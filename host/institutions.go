@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/tesseras/tesseras/host/institution"
@@ -17,6 +18,11 @@ type Option func(*Node)
 
 // WithResolver makes the node look up the records of institutions elsewhere than in the system's DNS.
 func WithResolver(r institution.Resolver) Option { return func(n *Node) { n.resolver = r } }
+
+// WithSocket makes the node open its socket elsewhere than in the kernel.
+func WithSocket(bind func(listen string) (net.PacketConn, error)) Option {
+	return func(n *Node) { n.bind = bind }
+}
 
 // claim is what this node tells its peers to be; nil = a person's node.
 func (n *Node) claim() *wire.Institution {

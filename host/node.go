@@ -48,6 +48,7 @@ type Node struct {
 	dht       *dht.DHT
 	network   *network
 	book      *holders.Book
+	bind      func(listen string) (net.PacketConn, error)
 	publisher *publish.Service
 	restorer  *restore.Service
 	repairer  *repair.Service
@@ -79,6 +80,7 @@ func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Log
 	}
 	n := &Node{local: local{store: s, cfg: cfg, log: log}, opened: time.Now(), publishing: map[sdk.TesseraID]*publishJob{}}
 	n.resolver = net.DefaultResolver
+	n.bind = func(listen string) (net.PacketConn, error) { return quicnet.Bind(listen) }
 	for _, o := range options {
 		o(n)
 	}
@@ -109,7 +111,7 @@ func (n *Node) openNetwork() error {
 	if err != nil {
 		return fmt.Errorf("network.advertise: %w", err)
 	}
-	conn, err := quicnet.Bind(n.cfg.Network.Listen)
+	conn, err := n.bind(n.cfg.Network.Listen)
 	if err != nil {
 		return err
 	}

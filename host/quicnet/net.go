@@ -98,6 +98,7 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 
 func quicConfig(c Config, w *windows) *quic.Config {
 	return &quic.Config{
+		InitialPacketSize:              1200, // every path takes that much; more is found out
 		HandshakeIdleTimeout:           c.DialTimeout * 3 / 10,
 		MaxIdleTimeout:                 c.SilentTimeout,
 		KeepAlivePeriod:                c.SilentTimeout / 2,

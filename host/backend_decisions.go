@@ -17,10 +17,21 @@ import (
 // decisionsDir is where a data directory keeps what its policies decided.
 const decisionsDir = "decisions"
 
-var _ localapi.DecisionKeeper = (*localBackend)(nil)
+var (
+	_ localapi.DecisionKeeper = (*localBackend)(nil)
+	_ localapi.DecisionKeeper = (*Node)(nil)
+)
 
-// Decisions implements localapi.DecisionKeeper: while no node runs, from its data directory.
-func (l *localBackend) Decisions(_ context.Context, decision string, tessera sdk.TesseraID, since time.Time, w io.Writer) (found int, err error) {
+// DecisionRecords implements localapi.DecisionKeeper.
+func (n *Node) DecisionRecords(_ context.Context, decision string, tessera sdk.TesseraID, since time.Time, w io.Writer) (found int, err error) {
+	if err := n.explained.Flush(); err != nil { // what is not written yet cannot be read
+		return 0, fmt.Errorf("read decisions: %w", err)
+	}
+	return n.export(n.explained, decision, tessera, since, w)
+}
+
+// DecisionRecords implements localapi.DecisionKeeper: while no node runs, from its data directory.
+func (l *localBackend) DecisionRecords(_ context.Context, decision string, tessera sdk.TesseraID, since time.Time, w io.Writer) (found int, err error) {
 	if _, err := l.dir.Stat(decisionsDir); errors.Is(err, fs.ErrNotExist) {
 		return 0, localapi.Fail(localapi.CodeNotFound, "a node decides something when it publishes, repairs or is offered fragments", errors.New("nothing was decided here yet"))
 	}

@@ -36,7 +36,7 @@ type policies struct {
 // loaded counts as one that fails: the node works by its fallbacks, and says so.
 func (n *Node) openPolicies(ctx context.Context) (err error) {
 	p := &n.policies
-	p.explained, err = decisions.Open(n.dir, "decisions", decisions.Config{Keep: int64(n.cfg.Policy.DecisionsKept), Log: n.log})
+	p.explained, err = decisions.Open(n.dir, decisionsDir, decisions.Config{Keep: int64(n.cfg.Policy.DecisionsKept), Log: n.log})
 	if err != nil {
 		return err
 	}

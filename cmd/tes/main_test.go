@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"decision": firstDecision,
 			"exits":    exits,
 			"json":     jsonHas,
 			"jsonset":  jsonSet,
@@ -75,6 +77,15 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
 	}
+}
+
+// firstDecision FILE sets DECISION to the id of the first decision that is explained in a file.
+func firstDecision(ts *testscript.TestScript, _ bool, args []string) {
+	id, ok := strings.CutPrefix(ts.ReadFile(args[0]), "decision ")
+	if !ok || len(id) < 16 {
+		ts.Fatalf("%s explains no decision", args[0])
+	}
+	ts.Setenv("DECISION", id[:16])
 }
 
 // object is the JSON object of stdout or stderr.

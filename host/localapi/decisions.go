@@ -22,10 +22,10 @@ type DecisionQuery struct {
 
 // DecisionKeeper is a backend that keeps what its policies decided. Not every backend does.
 type DecisionKeeper interface {
-	// Decisions writes the decisions that are meant as host/policy/decisions exports them. With a
+	// DecisionRecords writes the decisions that are meant as host/policy/decisions exports them. With a
 	// tessera, decision is ""; with a decision, tessera is zero. found is how many were written; with
 	// an error nothing that was written may be used.
-	Decisions(ctx context.Context, decision string, tessera sdk.TesseraID, since time.Time, w io.Writer) (found int, err error)
+	DecisionRecords(ctx context.Context, decision string, tessera sdk.TesseraID, since time.Time, w io.Writer) (found int, err error)
 }
 
 const hintNoDecision = "decisions are kept within policy.decisions_kept, the oldest go first"
@@ -65,12 +65,12 @@ func (f *files) exportDecisions(ctx context.Context, about string, since time.Ti
 		return errors.New("this node keeps no decisions")
 	}
 	if about == "" {
-		_, err := keeper.Decisions(ctx, "", sdk.TesseraID{}, since, w)
+		_, err := keeper.DecisionRecords(ctx, "", sdk.TesseraID{}, since, w)
 		return err
 	}
 	id, unknown := resolve(ctx, f.backend, about)
 	if unknown == nil {
-		found, err := hold(w, func(w io.Writer) (int, error) { return keeper.Decisions(ctx, "", id, since, w) })
+		found, err := hold(w, func(w io.Writer) (int, error) { return keeper.DecisionRecords(ctx, "", id, since, w) })
 		if err != nil || found > 0 {
 			return err
 		}
@@ -79,7 +79,7 @@ func (f *files) exportDecisions(ctx context.Context, about string, since time.Ti
 	if len(about) < minPrefix || len(about) > decisionID {
 		return unknown
 	}
-	found, err := hold(w, func(w io.Writer) (int, error) { return keeper.Decisions(ctx, about, sdk.TesseraID{}, since, w) })
+	found, err := hold(w, func(w io.Writer) (int, error) { return keeper.DecisionRecords(ctx, about, sdk.TesseraID{}, since, w) })
 	if err == nil && found == 0 && CodeOf(unknown) == CodeUsage {
 		return unknown
 	}

@@ -18,7 +18,7 @@ type keeper struct {
 	fail  error
 }
 
-func (k *keeper) Decisions(_ context.Context, decision string, tessera sdk.TesseraID, since time.Time, w io.Writer) (int, error) {
+func (k *keeper) DecisionRecords(_ context.Context, decision string, tessera sdk.TesseraID, since time.Time, w io.Writer) (int, error) {
 	k.since = since
 	switch {
 	case k.fail != nil:

@@ -18,7 +18,7 @@ var (
 	// nodeYears of the network that loses nothing, 200 peers a world.
 	nodeYears = suite.Size{CI: 200, Nightly: 20_000}
 	// controlYears are worlds of seven peers, a year each, of the control run that loses data.
-	controlYears = suite.Size{CI: 2000, Nightly: 50_000}
+	controlYears = suite.Size{CI: 1000, Nightly: 50_000}
 )
 
 const week = 7 * 24 * time.Hour

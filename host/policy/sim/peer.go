@@ -30,9 +30,9 @@ type peer struct {
 
 // newPeer is a newcomer at a place. Places share subnets; what a peer is like follows from the seed.
 func (w *world) newPeer(place int) *peer {
-	p := &peer{since: w.clock.now, online: true, trip: 5 + uint32(w.random.IntN(200))}
+	p := &peer{since: w.clock.now, online: true, trip: 5 + uint32(w.fate.IntN(200))}
 	for i := range p.id {
-		p.id[i] = byte(w.random.Uint32())
+		p.id[i] = byte(w.fate.Uint32())
 	}
 	p.contact.Key = sdk.NodeKey(p.id)
 	net := place / w.PerNet
@@ -56,7 +56,7 @@ func (w *world) churn() {
 		stays = math.Exp(-w.Interval.Hours() / w.Away.Hours() / (1 - w.Offline))
 	}
 	for place, p := range w.peers {
-		if w.AFR > 0 && w.random.Float64() < leaves {
+		if w.AFR > 0 && w.fate.Float64() < leaves {
 			p.gone, p.online = true, false
 			w.out.PeersGone++
 			w.peers[place] = w.newPeer(place)
@@ -69,7 +69,7 @@ func (w *world) churn() {
 		if !p.online {
 			away += stays
 		}
-		p.online = w.random.Float64() >= away
+		p.online = w.fate.Float64() >= away
 	}
 	for _, p := range w.peers {
 		p.asked++

@@ -6,7 +6,8 @@
 // good. Nobody keeps a whole copy: a tessera lives by its fragments, and whoever looks after it rebuilds
 // from those that can be had.
 //
-// A run is a single thread and takes time from its own clock, so a seed gives the same run every time.
+// A run is a single thread and takes time from its own clock, so a seed gives the same run every time; and
+// what happens to the peers is the same for a seed whatever the policies do, so that two can be compared.
 //
 // # The model
 //
@@ -182,7 +183,8 @@ type world struct {
 	Config
 	engine   Engine
 	clock    *Clock
-	random   *rand.Rand
+	fate     *rand.Rand // of the peers: the same under all policies
+	random   *rand.Rand // everything else
 	peers    []*peer    // in their places; who leaves is followed by another at the same place
 	tesseras []*tessera // nil where one is to be published
 	finished []bool     // by place: it was lost, and none follows
@@ -197,14 +199,14 @@ type world struct {
 }
 
 func newWorld(c Config, e Engine, clock *Clock) *world {
-	w := &world{Config: c, engine: e, clock: clock, random: rand.New(rand.NewPCG(c.Seed, 0x7e55e4a5)), tesseras: make([]*tessera, c.Tesseras)}
-	w.finished = make([]bool, c.Tesseras)
+	w := &world{Config: c, engine: e, clock: clock, tesseras: make([]*tessera, c.Tesseras), finished: make([]bool, c.Tesseras)}
+	w.fate, w.random = rand.New(rand.NewPCG(c.Seed, 1)), rand.New(rand.NewPCG(c.Seed, 2))
 	clock.now = Start()
 	w.out.ThinnestMargin = math.MaxInt
 	for place := range c.Peers {
 		p := w.newPeer(place)
 		p.since = Start().Add(-180 * 24 * time.Hour)
-		p.online = w.random.Float64() >= c.Offline
+		p.online = w.fate.Float64() >= c.Offline
 		w.peers = append(w.peers, p)
 	}
 	return w

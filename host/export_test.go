@@ -89,6 +89,7 @@ func (n *Node) Decisions() []policy.Count { return n.decisions.List() }
 
 // BreakDefaults makes the default policies fail whenever they are asked.
 func (n *Node) BreakDefaults() error { return n.standard.(io.Closer).Close() }
+
 // Contact is where the node can be dialled.
 func (n *Node) Contact() identity.Contact { return n.net.Self() }
 

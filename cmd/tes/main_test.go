@@ -49,11 +49,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TESSERAS_NETWORK__POW_BITS", "4")
 			e.Setenv("TESSERAS_NETWORK__LISTEN", "127.0.0.1:0")
 			e.Setenv("TESSERAS_STORAGE__MIN_FREE", "0")
-			return nil
+			return toolchain(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"decision": firstDecision,
 			"exits":    exits,
+			"fill":     fill,
 			"json":     jsonHas,
 			"jsonset":  jsonSet,
 			"random":   random,
@@ -77,6 +78,29 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
 	}
+}
+
+// toolchain lets scripts build policies: from the caches of whoever runs the tests.
+func toolchain(e *testscript.Env) error {
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		return err
+	}
+	e.Setenv("EXAMPLES", examples)
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
+		dir, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			return fmt.Errorf("go env %s: %w", name, err)
+		}
+		e.Setenv(name, strings.TrimSpace(string(dir)))
+	}
+	return nil
+}
+
+// fill FILE puts the values of variables into a file.
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // firstDecision FILE sets DECISION to the id of the first decision that is explained in a file.

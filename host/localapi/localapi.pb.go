@@ -14,12 +14,11 @@
 package localapi
 
 import (
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
-
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -3752,66 +3751,63 @@ func file_localapi_proto_rawDescGZIP() []byte {
 	return file_localapi_proto_rawDescData
 }
 
-var (
-	file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
-	file_localapi_proto_goTypes  = []any{
-		(*Event)(nil),                        // 0: tesseras.local.v1.Event
-		(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
-		(*ErrorDetail)(nil),                  // 2: tesseras.local.v1.ErrorDetail
-		(*TesseraSummary)(nil),               // 3: tesseras.local.v1.TesseraSummary
-		(*DamageNote)(nil),                   // 4: tesseras.local.v1.DamageNote
-		(*ListRequest)(nil),                  // 5: tesseras.local.v1.ListRequest
-		(*ListResponse)(nil),                 // 6: tesseras.local.v1.ListResponse
-		(*ShowRequest)(nil),                  // 7: tesseras.local.v1.ShowRequest
-		(*ShowResponse)(nil),                 // 8: tesseras.local.v1.ShowResponse
-		(*DeleteRequest)(nil),                // 9: tesseras.local.v1.DeleteRequest
-		(*DeleteResponse)(nil),               // 10: tesseras.local.v1.DeleteResponse
-		(*VerifyRequest)(nil),                // 11: tesseras.local.v1.VerifyRequest
-		(*VerifyResult)(nil),                 // 12: tesseras.local.v1.VerifyResult
-		(*PublishRequest)(nil),               // 13: tesseras.local.v1.PublishRequest
-		(*PublishResult)(nil),                // 14: tesseras.local.v1.PublishResult
-		(*PeersRequest)(nil),                 // 15: tesseras.local.v1.PeersRequest
-		(*PeersResponse)(nil),                // 16: tesseras.local.v1.PeersResponse
-		(*NetCheckRequest)(nil),              // 17: tesseras.local.v1.NetCheckRequest
-		(*NetCheckResponse)(nil),             // 18: tesseras.local.v1.NetCheckResponse
-		(*LedgerRequest)(nil),                // 19: tesseras.local.v1.LedgerRequest
-		(*LedgerResponse)(nil),               // 20: tesseras.local.v1.LedgerResponse
-		(*AuditLedgerRequest)(nil),           // 21: tesseras.local.v1.AuditLedgerRequest
-		(*AuditLedgerResponse)(nil),          // 22: tesseras.local.v1.AuditLedgerResponse
-		(*StatusRequest)(nil),                // 23: tesseras.local.v1.StatusRequest
-		(*StatusResponse)(nil),               // 24: tesseras.local.v1.StatusResponse
-		(*RepairPlanRequest)(nil),            // 25: tesseras.local.v1.RepairPlanRequest
-		(*RepairPlanResponse)(nil),           // 26: tesseras.local.v1.RepairPlanResponse
-		(*RepairRunRequest)(nil),             // 27: tesseras.local.v1.RepairRunRequest
-		(*RepairResult)(nil),                 // 28: tesseras.local.v1.RepairResult
-		(*NodeRequest)(nil),                  // 29: tesseras.local.v1.NodeRequest
-		(*NodeResponse)(nil),                 // 30: tesseras.local.v1.NodeResponse
-		(*IdentityRequest)(nil),              // 31: tesseras.local.v1.IdentityRequest
-		(*IdentityResponse)(nil),             // 32: tesseras.local.v1.IdentityResponse
-		(*GCRequest)(nil),                    // 33: tesseras.local.v1.GCRequest
-		(*GCResponse)(nil),                   // 34: tesseras.local.v1.GCResponse
-		(*ScrubRequest)(nil),                 // 35: tesseras.local.v1.ScrubRequest
-		(*ScrubResult)(nil),                  // 36: tesseras.local.v1.ScrubResult
-		(*ScrubControlRequest)(nil),          // 37: tesseras.local.v1.ScrubControlRequest
-		(*ScrubState)(nil),                   // 38: tesseras.local.v1.ScrubState
-		(*ShowResponse_File)(nil),            // 39: tesseras.local.v1.ShowResponse.File
-		(*PeersResponse_Peer)(nil),           // 40: tesseras.local.v1.PeersResponse.Peer
-		(*NetCheckResponse_View)(nil),        // 41: tesseras.local.v1.NetCheckResponse.View
-		(*NetCheckResponse_DialBack)(nil),    // 42: tesseras.local.v1.NetCheckResponse.DialBack
-		(*NetCheckResponse_Buffers)(nil),     // 43: tesseras.local.v1.NetCheckResponse.Buffers
-		(*LedgerResponse_Account)(nil),       // 44: tesseras.local.v1.LedgerResponse.Account
-		(*AuditLedgerResponse_Row)(nil),      // 45: tesseras.local.v1.AuditLedgerResponse.Row
-		(*AuditLedgerResponse_Peer)(nil),     // 46: tesseras.local.v1.AuditLedgerResponse.Peer
-		(*AuditLedgerResponse_Receipts)(nil), // 47: tesseras.local.v1.AuditLedgerResponse.Receipts
-		(*StatusResponse_Holder)(nil),        // 48: tesseras.local.v1.StatusResponse.Holder
-		(*StatusResponse_Survives)(nil),      // 49: tesseras.local.v1.StatusResponse.Survives
-		(*StatusResponse_Fragments)(nil),     // 50: tesseras.local.v1.StatusResponse.Fragments
-		(*RepairPlanResponse_Step)(nil),      // 51: tesseras.local.v1.RepairPlanResponse.Step
-		(*RepairResult_Failure)(nil),         // 52: tesseras.local.v1.RepairResult.Failure
-		(*ScrubResult_Hit)(nil),              // 53: tesseras.local.v1.ScrubResult.Hit
-	}
-)
-
+var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_localapi_proto_goTypes = []any{
+	(*Event)(nil),                        // 0: tesseras.local.v1.Event
+	(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
+	(*ErrorDetail)(nil),                  // 2: tesseras.local.v1.ErrorDetail
+	(*TesseraSummary)(nil),               // 3: tesseras.local.v1.TesseraSummary
+	(*DamageNote)(nil),                   // 4: tesseras.local.v1.DamageNote
+	(*ListRequest)(nil),                  // 5: tesseras.local.v1.ListRequest
+	(*ListResponse)(nil),                 // 6: tesseras.local.v1.ListResponse
+	(*ShowRequest)(nil),                  // 7: tesseras.local.v1.ShowRequest
+	(*ShowResponse)(nil),                 // 8: tesseras.local.v1.ShowResponse
+	(*DeleteRequest)(nil),                // 9: tesseras.local.v1.DeleteRequest
+	(*DeleteResponse)(nil),               // 10: tesseras.local.v1.DeleteResponse
+	(*VerifyRequest)(nil),                // 11: tesseras.local.v1.VerifyRequest
+	(*VerifyResult)(nil),                 // 12: tesseras.local.v1.VerifyResult
+	(*PublishRequest)(nil),               // 13: tesseras.local.v1.PublishRequest
+	(*PublishResult)(nil),                // 14: tesseras.local.v1.PublishResult
+	(*PeersRequest)(nil),                 // 15: tesseras.local.v1.PeersRequest
+	(*PeersResponse)(nil),                // 16: tesseras.local.v1.PeersResponse
+	(*NetCheckRequest)(nil),              // 17: tesseras.local.v1.NetCheckRequest
+	(*NetCheckResponse)(nil),             // 18: tesseras.local.v1.NetCheckResponse
+	(*LedgerRequest)(nil),                // 19: tesseras.local.v1.LedgerRequest
+	(*LedgerResponse)(nil),               // 20: tesseras.local.v1.LedgerResponse
+	(*AuditLedgerRequest)(nil),           // 21: tesseras.local.v1.AuditLedgerRequest
+	(*AuditLedgerResponse)(nil),          // 22: tesseras.local.v1.AuditLedgerResponse
+	(*StatusRequest)(nil),                // 23: tesseras.local.v1.StatusRequest
+	(*StatusResponse)(nil),               // 24: tesseras.local.v1.StatusResponse
+	(*RepairPlanRequest)(nil),            // 25: tesseras.local.v1.RepairPlanRequest
+	(*RepairPlanResponse)(nil),           // 26: tesseras.local.v1.RepairPlanResponse
+	(*RepairRunRequest)(nil),             // 27: tesseras.local.v1.RepairRunRequest
+	(*RepairResult)(nil),                 // 28: tesseras.local.v1.RepairResult
+	(*NodeRequest)(nil),                  // 29: tesseras.local.v1.NodeRequest
+	(*NodeResponse)(nil),                 // 30: tesseras.local.v1.NodeResponse
+	(*IdentityRequest)(nil),              // 31: tesseras.local.v1.IdentityRequest
+	(*IdentityResponse)(nil),             // 32: tesseras.local.v1.IdentityResponse
+	(*GCRequest)(nil),                    // 33: tesseras.local.v1.GCRequest
+	(*GCResponse)(nil),                   // 34: tesseras.local.v1.GCResponse
+	(*ScrubRequest)(nil),                 // 35: tesseras.local.v1.ScrubRequest
+	(*ScrubResult)(nil),                  // 36: tesseras.local.v1.ScrubResult
+	(*ScrubControlRequest)(nil),          // 37: tesseras.local.v1.ScrubControlRequest
+	(*ScrubState)(nil),                   // 38: tesseras.local.v1.ScrubState
+	(*ShowResponse_File)(nil),            // 39: tesseras.local.v1.ShowResponse.File
+	(*PeersResponse_Peer)(nil),           // 40: tesseras.local.v1.PeersResponse.Peer
+	(*NetCheckResponse_View)(nil),        // 41: tesseras.local.v1.NetCheckResponse.View
+	(*NetCheckResponse_DialBack)(nil),    // 42: tesseras.local.v1.NetCheckResponse.DialBack
+	(*NetCheckResponse_Buffers)(nil),     // 43: tesseras.local.v1.NetCheckResponse.Buffers
+	(*LedgerResponse_Account)(nil),       // 44: tesseras.local.v1.LedgerResponse.Account
+	(*AuditLedgerResponse_Row)(nil),      // 45: tesseras.local.v1.AuditLedgerResponse.Row
+	(*AuditLedgerResponse_Peer)(nil),     // 46: tesseras.local.v1.AuditLedgerResponse.Peer
+	(*AuditLedgerResponse_Receipts)(nil), // 47: tesseras.local.v1.AuditLedgerResponse.Receipts
+	(*StatusResponse_Holder)(nil),        // 48: tesseras.local.v1.StatusResponse.Holder
+	(*StatusResponse_Survives)(nil),      // 49: tesseras.local.v1.StatusResponse.Survives
+	(*StatusResponse_Fragments)(nil),     // 50: tesseras.local.v1.StatusResponse.Fragments
+	(*RepairPlanResponse_Step)(nil),      // 51: tesseras.local.v1.RepairPlanResponse.Step
+	(*RepairResult_Failure)(nil),         // 52: tesseras.local.v1.RepairResult.Failure
+	(*ScrubResult_Hit)(nil),              // 53: tesseras.local.v1.ScrubResult.Hit
+}
 var file_localapi_proto_depIdxs = []int32{
 	1,  // 0: tesseras.local.v1.Event.progress:type_name -> tesseras.local.v1.ProgressNote
 	12, // 1: tesseras.local.v1.Event.verified:type_name -> tesseras.local.v1.VerifyResult

@@ -14,12 +14,11 @@
 package wire
 
 import (
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
-
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -2003,44 +2002,41 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var (
-	file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-	file_wire_proto_msgTypes  = make([]protoimpl.MessageInfo, 29)
-	file_wire_proto_goTypes   = []any{
-		Code(0),                // 0: tesseras.wire.v1.Code
-		Purpose(0),             // 1: tesseras.wire.v1.Purpose
-		(*Error)(nil),          // 2: tesseras.wire.v1.Error
-		(*Address)(nil),        // 3: tesseras.wire.v1.Address
-		(*Contact)(nil),        // 4: tesseras.wire.v1.Contact
-		(*Hello)(nil),          // 5: tesseras.wire.v1.Hello
-		(*Institution)(nil),    // 6: tesseras.wire.v1.Institution
-		(*HelloAck)(nil),       // 7: tesseras.wire.v1.HelloAck
-		(*Ping)(nil),           // 8: tesseras.wire.v1.Ping
-		(*Pong)(nil),           // 9: tesseras.wire.v1.Pong
-		(*FindNode)(nil),       // 10: tesseras.wire.v1.FindNode
-		(*Nodes)(nil),          // 11: tesseras.wire.v1.Nodes
-		(*SignedPointer)(nil),  // 12: tesseras.wire.v1.SignedPointer
-		(*StorePointers)(nil),  // 13: tesseras.wire.v1.StorePointers
-		(*StoreAck)(nil),       // 14: tesseras.wire.v1.StoreAck
-		(*FindPointers)(nil),   // 15: tesseras.wire.v1.FindPointers
-		(*Pointers)(nil),       // 16: tesseras.wire.v1.Pointers
-		(*Replicate)(nil),      // 17: tesseras.wire.v1.Replicate
-		(*ReplicateAck)(nil),   // 18: tesseras.wire.v1.ReplicateAck
-		(*AttestRequest)(nil),  // 19: tesseras.wire.v1.AttestRequest
-		(*AttestResponse)(nil), // 20: tesseras.wire.v1.AttestResponse
-		(*FetchPlan)(nil),      // 21: tesseras.wire.v1.FetchPlan
-		(*PlanResponse)(nil),   // 22: tesseras.wire.v1.PlanResponse
-		(*FetchFragment)(nil),  // 23: tesseras.wire.v1.FetchFragment
-		(*FragmentHeader)(nil), // 24: tesseras.wire.v1.FragmentHeader
-		(*Forget)(nil),         // 25: tesseras.wire.v1.Forget
-		(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
-		(*AccountRequest)(nil), // 27: tesseras.wire.v1.AccountRequest
-		(*Account)(nil),        // 28: tesseras.wire.v1.Account
-		(*DialBack)(nil),       // 29: tesseras.wire.v1.DialBack
-		(*DialBackAck)(nil),    // 30: tesseras.wire.v1.DialBackAck
-	}
-)
-
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_wire_proto_goTypes = []any{
+	(Code)(0),              // 0: tesseras.wire.v1.Code
+	(Purpose)(0),           // 1: tesseras.wire.v1.Purpose
+	(*Error)(nil),          // 2: tesseras.wire.v1.Error
+	(*Address)(nil),        // 3: tesseras.wire.v1.Address
+	(*Contact)(nil),        // 4: tesseras.wire.v1.Contact
+	(*Hello)(nil),          // 5: tesseras.wire.v1.Hello
+	(*Institution)(nil),    // 6: tesseras.wire.v1.Institution
+	(*HelloAck)(nil),       // 7: tesseras.wire.v1.HelloAck
+	(*Ping)(nil),           // 8: tesseras.wire.v1.Ping
+	(*Pong)(nil),           // 9: tesseras.wire.v1.Pong
+	(*FindNode)(nil),       // 10: tesseras.wire.v1.FindNode
+	(*Nodes)(nil),          // 11: tesseras.wire.v1.Nodes
+	(*SignedPointer)(nil),  // 12: tesseras.wire.v1.SignedPointer
+	(*StorePointers)(nil),  // 13: tesseras.wire.v1.StorePointers
+	(*StoreAck)(nil),       // 14: tesseras.wire.v1.StoreAck
+	(*FindPointers)(nil),   // 15: tesseras.wire.v1.FindPointers
+	(*Pointers)(nil),       // 16: tesseras.wire.v1.Pointers
+	(*Replicate)(nil),      // 17: tesseras.wire.v1.Replicate
+	(*ReplicateAck)(nil),   // 18: tesseras.wire.v1.ReplicateAck
+	(*AttestRequest)(nil),  // 19: tesseras.wire.v1.AttestRequest
+	(*AttestResponse)(nil), // 20: tesseras.wire.v1.AttestResponse
+	(*FetchPlan)(nil),      // 21: tesseras.wire.v1.FetchPlan
+	(*PlanResponse)(nil),   // 22: tesseras.wire.v1.PlanResponse
+	(*FetchFragment)(nil),  // 23: tesseras.wire.v1.FetchFragment
+	(*FragmentHeader)(nil), // 24: tesseras.wire.v1.FragmentHeader
+	(*Forget)(nil),         // 25: tesseras.wire.v1.Forget
+	(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
+	(*AccountRequest)(nil), // 27: tesseras.wire.v1.AccountRequest
+	(*Account)(nil),        // 28: tesseras.wire.v1.Account
+	(*DialBack)(nil),       // 29: tesseras.wire.v1.DialBack
+	(*DialBackAck)(nil),    // 30: tesseras.wire.v1.DialBackAck
+}
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: tesseras.wire.v1.Error.code:type_name -> tesseras.wire.v1.Code
 	3,  // 1: tesseras.wire.v1.Contact.addr:type_name -> tesseras.wire.v1.Address

@@ -68,6 +68,14 @@ func (m Milliseconds) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(time.Duration(m).Microseconds()) / 1000)
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Milliseconds) UnmarshalJSON(b []byte) error {
+	var ms float64
+	err := json.Unmarshal(b, &ms)
+	*m = Milliseconds(ms * float64(time.Millisecond))
+	return err
+}
+
 // policyControl is the Connect service over a backend.
 type policyControl struct{ backend Policies }
 

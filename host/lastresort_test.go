@@ -16,7 +16,7 @@ import (
 // which is counted and alarmed.
 func TestTheLastResort(t *testing.T) {
 	t.Parallel()
-	v := &village{t: t}
+	v := &village{t: t, ownPolicies: true}
 	for range 7 {
 		v.add()
 	}

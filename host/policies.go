@@ -26,6 +26,7 @@ type policies struct {
 	explained *decisions.Log
 
 	loader    policyLoader
+	lent      *Defaults     // the default policies of several nodes; nil = this one loads its own
 	reloading sync.Mutex    // held while the configuration in force changes; guards below
 	inForce   config.Policy // as the operator has it
 	before    config.Policy // that stands by, as the engine's does
@@ -42,7 +43,7 @@ func (n *Node) openPolicies(ctx context.Context) (err error) {
 	}
 	p.loader = policyLoader{cacheDirs: n.cacheDirs(), log: n.log}
 	p.inForce = n.cfg.Policy
-	chain, err := p.loader.load(ctx, p.inForce, nil)
+	chain, err := p.loader.load(ctx, p.inForce, p.lent.lend())
 	if err != nil {
 		return err
 	}

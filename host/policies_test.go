@@ -170,7 +170,12 @@ func ids(nodes []*member) (out []string) {
 // TestTheEmbeddedPoliciesDecide a publish, its admissions and a repair, and nothing else does.
 func TestTheEmbeddedPoliciesDecide(t *testing.T) {
 	t.Parallel()
-	v, owner := newVillage(t, 8)
+	v := &village{t: t, ownPolicies: true}
+	for range 8 {
+		v.add()
+	}
+	owner := v.add()
+	v.meet(owner, 8)
 	made := create(t, owner, folder(t, medium))
 	owner.publish(made.ID)
 	v.nodes[3].loses(made.ID)

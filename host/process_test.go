@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(built.dir) // "" is nothing
+		common.close()
 		os.Exit(code)
 	}))
 }

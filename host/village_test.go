@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ type village struct {
 	t     *testing.T
 	nodes []*member
 	seats int // addresses given out
+
+	ownPolicies bool // every node loads the default policies for itself
 
 	options []host.Option // of every node that is added
 }
@@ -95,7 +98,7 @@ func (v *village) log() *slog.Logger {
 // addAt starts a node on a data directory.
 func (v *village) addAt(dir string, tune ...func(*config.Config)) *member {
 	v.t.Helper()
-	n, err := host.Open(v.t.Context(), v.config(tune...), dir, v.log(), v.options...)
+	n, err := host.Open(v.t.Context(), v.config(tune...), dir, v.log(), append(v.policies(), v.options...)...)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -117,6 +120,36 @@ func (v *village) addAt(dir string, tune ...func(*config.Config)) *member {
 	v.t.Cleanup(m.stop)
 	v.nodes = append(v.nodes, m)
 	return m
+}
+
+// shared are the default policies of most villages, loaded once for all of them; TestMain closes them.
+type shared struct {
+	once     sync.Once
+	defaults *host.Defaults
+	err      error
+}
+
+var common shared
+
+// policies has a node share the default policies, unless the test is about them.
+func (v *village) policies() []host.Option {
+	v.t.Helper()
+	if v.ownPolicies {
+		return nil
+	}
+	common.once.Do(func() {
+		common.defaults, common.err = host.LoadDefaults(context.Background(), slog.New(slog.DiscardHandler))
+	})
+	if common.err != nil {
+		v.t.Fatal(common.err)
+	}
+	return []host.Option{host.WithDefaults(common.defaults)}
+}
+
+func (s *shared) close() {
+	if s.defaults != nil {
+		_ = s.defaults.Close()
+	}
 }
 
 // restart stops a node and starts it again on its data directory, at another address.

@@ -70,7 +70,7 @@ func (f *files) exportDecisions(ctx context.Context, about string, since time.Ti
 	}
 	id, unknown := resolve(ctx, f.backend, about)
 	if unknown == nil {
-		found, err := hold(w, func(w io.Writer) (int, error) { return keeper.DecisionRecords(ctx, "", id, since, w) })
+		found, err := ifAny(w, func(w io.Writer) (int, error) { return keeper.DecisionRecords(ctx, "", id, since, w) })
 		if err != nil || found > 0 {
 			return err
 		}
@@ -79,7 +79,7 @@ func (f *files) exportDecisions(ctx context.Context, about string, since time.Ti
 	if len(about) < minPrefix || len(about) > decisionID {
 		return unknown
 	}
-	found, err := hold(w, func(w io.Writer) (int, error) { return keeper.DecisionRecords(ctx, about, sdk.TesseraID{}, since, w) })
+	found, err := ifAny(w, func(w io.Writer) (int, error) { return keeper.DecisionRecords(ctx, about, sdk.TesseraID{}, since, w) })
 	if err == nil && found == 0 && CodeOf(unknown) == CodeUsage {
 		return unknown
 	}
@@ -92,28 +92,13 @@ func (f *files) exportDecisions(ctx context.Context, about string, since time.Ti
 // decisionID is how many digits the id of a decision has.
 const decisionID = 16
 
-// hold passes on what was written where something was found.
-func hold(w io.Writer, export func(io.Writer) (int, error)) (found int, err error) {
-	held := &holdWriter{}
-	found, err = export(held)
-	if err == nil && found > 0 {
-		_, err = w.Write(held.b)
+// ifAny exports where something is found: once to see whether there is, and then for good, so that
+// nothing has to be kept meanwhile.
+func ifAny(w io.Writer, export func(io.Writer) (int, error)) (found int, err error) {
+	if found, err = export(io.Discard); err != nil || found == 0 {
+		return 0, err
 	}
-	return found, err
-}
-
-// maxHeld bounds the decisions about one thing, in bytes.
-const maxHeld = 64 << 20
-
-// holdWriter keeps what is written until it is known to be wanted.
-type holdWriter struct{ b []byte }
-
-func (h *holdWriter) Write(p []byte) (int, error) {
-	if len(h.b)+len(p) > maxHeld {
-		return 0, Fail(CodeUsage, "ask for a time with --since, or for one decision", fmt.Errorf("more than %d bytes of decisions", maxHeld))
-	}
-	h.b = append(h.b, p...)
-	return len(p), nil
+	return export(w)
 }
 
 // lateWriter calls begin before the first byte.

@@ -185,7 +185,8 @@ func (m *migration) migrate(ctx context.Context, folders []string) error {
 		return err
 	}
 	r := m.report
-	m.Log.Info("the old layout was brought over", "tesseras", r.Tesseras, "files", r.Files, "fragments", r.Fragments, "unplanned", r.Unplanned,
+	// It happens once and takes its time: people are told also where they hear of warnings only.
+	m.Log.Warn("the old layout was brought over", "tesseras", r.Tesseras, "files", r.Files, "fragments", r.Fragments, "unplanned", r.Unplanned,
 		"duplicates", r.Duplicates, "bytes_saved", r.BytesSaved, "left", r.Left, "took", time.Since(begun).Round(time.Millisecond))
 	return nil
 }

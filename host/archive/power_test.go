@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -12,6 +14,8 @@ import (
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/internal/crashfs"
 	"github.com/tesseras/tesseras/host/internal/suite"
+	"github.com/tesseras/tesseras/host/journal"
+	"github.com/tesseras/tesseras/host/rebuild"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -107,7 +111,7 @@ func (p *power) look(at string, aftermath func(*rand.Rand) [crashfs.Ways]*crashf
 }
 
 // check opens what is left: all that was acknowledged is there and whole, nothing else but what was
-// under way, and index and disk agree.
+// under way, and the index says what one that is rebuilt from the disk says (I1, I3).
 func (p *power) check(left *crashfs.FS) error {
 	rows, err := p.rows.Fork()
 	if err != nil {
@@ -119,6 +123,9 @@ func (p *power) check(left *crashfs.FS) error {
 	}
 	visible, err := h.audit()
 	if err != nil {
+		return err
+	}
+	if err := h.rebuilt(left); err != nil {
 		return err
 	}
 	extra := 0
@@ -138,6 +145,55 @@ func (p *power) check(left *crashfs.FS) error {
 		}
 	}
 	return nil
+}
+
+// rebuilt tells whether an index that is made anew of the files says the same as the one that is there.
+func (h *house) rebuilt(disk *crashfs.FS) error {
+	anew, err := catalog.OpenMemory(catalog.Options{})
+	if err != nil {
+		return err
+	}
+	defer anew.Close()
+	log, err := journal.Open(disk, "journal", journal.Config{})
+	if err != nil {
+		return err
+	}
+	_, err = rebuild.Run(ctx, rebuild.Deps{
+		Catalog: anew, Store: h.cas, Archive: h.Archive, Documents: h.plans, Journal: log,
+		Owner: newOwner(1).Key(), Log: slog.New(slog.DiscardHandler), Now: h.clk.now,
+	})
+	if err != nil {
+		return err
+	}
+	was, err := facts(h.catalog)
+	if err != nil {
+		return err
+	}
+	is, err := facts(anew)
+	if err == nil && !slices.Equal(was, is) {
+		err = fmt.Errorf("the index says %q, rebuilt it says %q", was, is)
+	}
+	return err
+}
+
+// facts lists the rows of own tesseras and their files.
+func facts(c *catalog.Catalog) (out []string, err error) {
+	err = c.View(func(tx *catalog.Tx) error {
+		for t, err := range tx.Tesseras() {
+			if err != nil {
+				return err
+			}
+			out = append(out, fmt.Sprint(t))
+		}
+		for b, err := range tx.AllBlobRefs() {
+			if err != nil {
+				return err
+			}
+			out = append(out, fmt.Sprint(b))
+		}
+		return nil
+	})
+	return out, err
 }
 
 func powerStreams(t *testing.T) (streams [2][]byte) {

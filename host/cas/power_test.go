@@ -27,8 +27,11 @@ var powerSize = suite.Size{CI: 50_000, Nightly: 5_000_000}
 // object that the index needs byte by byte, and holds no file that is not what its name says.
 func TestPowerLoss(t *testing.T) {
 	seed, longest, cases := suite.Seed(t), 3, 0
-	if suite.Nightly() {
+	switch {
+	case suite.Nightly():
 		longest = 4
+	case suite.Race():
+		longest = 2
 	}
 	for round := uint64(0); cases < powerSize.Cases() && !t.Failed(); round++ {
 		cases += powerRound(t, seed+round, longest, powerHome{})

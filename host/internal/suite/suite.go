@@ -1,6 +1,7 @@
 // Package suite answers: how large is this run of a test suite, and how is it run again?
 //
-// A suite runs at its CI size unless TESSERAS_SIZES=nightly asks for the larger one. What is random in
+// A suite runs at its CI size unless TESSERAS_SIZES=nightly asks for the larger one; under the race
+// detector it is a tenth of it. What is random in
 // it comes from one seed, which TESSERAS_TEST_SEED sets and a failure prints.
 package suite
 
@@ -25,8 +26,11 @@ func (s Size) Cases() int {
 	if Nightly() {
 		return s.Nightly
 	}
-	return s.CI
+	return (s.CI + share - 1) / share
 }
+
+// Race tells whether the race detector watches: what has no size to shrink may do less then.
+func Race() bool { return share > 1 }
 
 // Nightly tells whether this run is a large one.
 func Nightly() bool { return os.Getenv(EnvSizes) == "nightly" }

@@ -75,7 +75,7 @@ func HalfRebuilt(t *testing.T, dir string) {
 	}
 	err = c.Update(func(tx *catalog.Tx) error {
 		for id, err := range tx.Tesseras() {
-			return errors.Join(err, tx.DropTessera(id.ID), tx.PutMeta("rebuilding", nil))
+			return errors.Join(err, tx.DropTessera(id.ID), tx.PutMeta(catalog.MetaUnfilled, nil))
 		}
 		return nil
 	})

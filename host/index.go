@@ -21,12 +21,15 @@ func openIndex(dir string, o catalog.Options) (c *catalog.Catalog, empty bool, e
 	if err != nil {
 		return nil, false, err
 	}
+	if c.Fresh() {
+		return c, true, nil
+	}
 	half, err := rebuild.UnderWay(c)
 	if err != nil {
 		return nil, false, errors.Join(err, c.Close())
 	}
 	if !half {
-		return c, c.Fresh(), nil
+		return c, false, nil
 	}
 	o.Logger.Warn("a rebuild of the index was cut short and begins again")
 	if err := c.Close(); err != nil {

@@ -174,15 +174,25 @@ func TestADamagedIndexIsRebuiltAndNeverTrusted(t *testing.T) {
 		from   string
 		damage func(t *testing.T, dir string)
 	}{
-		"nothing left":          {closed, func(t *testing.T, dir string) { remove(t, dir, "*") }},
-		"no manifest":           {closed, func(t *testing.T, dir string) { remove(t, dir, "MANIFEST") }},
-		"a bad manifest":        {closed, func(t *testing.T, dir string) { spoilEach(t, dir, "MANIFEST", flip) }},
-		"no tables":             {closed, func(t *testing.T, dir string) { remove(t, dir, "*.sst") }},
-		"a flipped table":       {closed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.sst", flip) }},
-		"a shortened table":     {closed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.sst", cut) }},
-		"no log":                {killed, func(t *testing.T, dir string) { remove(t, dir, "*.mem") }},
-		"a log that is cut":     {killed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.mem", half) }},
-		"a flipped log":         {killed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.mem", flipWritten) }},
+		"nothing left":      {closed, func(t *testing.T, dir string) { remove(t, dir, "*") }},
+		"no manifest":       {closed, func(t *testing.T, dir string) { remove(t, dir, "MANIFEST") }},
+		"a bad manifest":    {closed, func(t *testing.T, dir string) { spoilEach(t, dir, "MANIFEST", flip) }},
+		"no tables":         {closed, func(t *testing.T, dir string) { remove(t, dir, "*.sst") }},
+		"a flipped table":   {closed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.sst", flip) }},
+		"a shortened table": {closed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.sst", cut) }},
+		"no log":            {killed, func(t *testing.T, dir string) { remove(t, dir, "*.mem") }},
+		"a log that is cut": {killed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.mem", half) }},
+		"a flipped log":     {killed, func(t *testing.T, dir string) { spoilEach(t, dir, "*.mem", flipWritten) }},
+		"one only begun": {closed, func(t *testing.T, dir string) {
+			remove(t, dir, "*")
+			c, err := catalog.Open(dir, catalog.Options{Ballast: -1})
+			if err == nil {
+				err = c.Close() // the process was killed before it rebuilt anything
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}},
 		"a rebuild that failed": {closed, func(*testing.T, string) {}},
 	} {
 		if err := os.RemoveAll(index); err != nil {

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(nodeDir); dir != "" {
 		os.Exit(beNode(dir))
 	}
+	if dir := os.Getenv(careDir); dir != "" {
+		os.Exit(beCareful(dir))
+	}
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })

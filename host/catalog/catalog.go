@@ -134,7 +134,7 @@ func OpenMemory(o Options) (*Catalog, error) {
 	return c, nil
 }
 
-// Fresh tells that Open found nothing and began an empty index.
+// Fresh tells that Open found nothing and began an empty index, to be filled: see MetaUnfilled.
 func (c *Catalog) Fresh() bool { return c.fresh }
 
 // Close waits for the transactions under way and closes the index. Later calls give ErrClosed.

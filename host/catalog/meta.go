@@ -9,6 +9,11 @@ import (
 
 const metaVersion = "storage_version"
 
+// MetaUnfilled is the name of the value that says that an index does not know yet what lies beside it. It
+// comes with the first transaction of every new index on disk, so there is no moment at which an empty one
+// could be taken for the truth; whoever has filled the index drops it.
+const MetaUnfilled = "unfilled"
+
 func metaKey(name string) enc { return append(enc{kindMeta}, name...) }
 
 // Meta gives a small value by its name, or ErrNotFound. The bytes are the caller's.
@@ -37,7 +42,11 @@ func (c *Catalog) checkVersion() error {
 	if errors.Is(err, ErrNotFound) {
 		c.fresh = true
 		return c.Reclaim(func(tx *Tx) error {
-			return tx.PutMeta(metaVersion, strconv.AppendInt(nil, StorageVersion, 10))
+			err := tx.PutMeta(metaVersion, strconv.AppendInt(nil, StorageVersion, 10))
+			if err != nil || c.space == nil {
+				return err
+			}
+			return tx.PutMeta(MetaUnfilled, nil)
 		})
 	}
 	if err != nil {

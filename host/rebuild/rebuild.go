@@ -63,13 +63,10 @@ type Report struct {
 // Empty tells that there was nothing at all.
 func (r Report) Empty() bool { return r == Report{} }
 
-// metaUnderWay is the catalog's name for a rebuild that is not done: such an index is not to be used.
-const metaUnderWay = "rebuilding"
-
-// UnderWay tells whether a rebuild of this catalog was begun and not ended.
+// UnderWay tells whether a catalog was begun and never filled to the end: it is not to be used.
 func UnderWay(c *catalog.Catalog) (bool, error) {
 	err := c.View(func(tx *catalog.Tx) error {
-		_, err := tx.Meta(metaUnderWay)
+		_, err := tx.Meta(catalog.MetaUnfilled)
 		return err
 	})
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -78,7 +75,7 @@ func UnderWay(c *catalog.Catalog) (bool, error) {
 	return err == nil, err
 }
 
-// Run fills an empty catalog. After an error, or when the process dies, the catalog says so until it is
+// Run fills a fresh catalog. After an error, or when the process dies, the catalog says so until it is
 // cleared: see UnderWay.
 func Run(ctx context.Context, d Deps) (Report, error) {
 	r := &run{Deps: d, told: time.Now()}
@@ -96,10 +93,6 @@ type run struct {
 
 func (r *run) run(ctx context.Context) error {
 	begun := r.Now()
-	err := r.Catalog.Update(func(tx *catalog.Tx) error { return tx.PutMeta(metaUnderWay, []byte(begun.UTC().Format(time.RFC3339))) })
-	if err != nil {
-		return err
-	}
 	for _, part := range []func(context.Context) error{r.manifests, r.plans, r.records, r.fragments, r.tidy} {
 		if err := part(ctx); err != nil {
 			return err
@@ -115,7 +108,7 @@ func (r *run) run(ctx context.Context) error {
 				return err
 			}
 		}
-		return tx.DropMeta(metaUnderWay)
+		return tx.DropMeta(catalog.MetaUnfilled)
 	})
 }
 

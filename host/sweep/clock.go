@@ -46,7 +46,8 @@ type reading struct {
 	boot  string
 }
 
-// look reads the clocks, compares them with the reading before, and keeps the new one.
+// look reads the clocks, compares them with the reading before, and keeps the new one. Where the disk is
+// full it is not kept: to sweep is what a full disk needs most.
 func (w *watch) look(c Clock) (leap, error) {
 	boot, up := c.Steady()
 	now := reading{wall: c.Now().UnixNano(), up: int64(up), leapt: -1, boot: boot}
@@ -58,6 +59,9 @@ func (w *watch) look(c Clock) (leap, error) {
 		now.leapt = now.compare(before)
 	}
 	err = w.catalog.Reclaim(func(tx *catalog.Tx) error { return tx.PutMeta(metaClock, now.bytes()) })
+	if errors.Is(err, catalog.ErrDiskFull) {
+		err = nil
+	}
 	if now.leapt < 0 {
 		return leap{never}, err
 	}

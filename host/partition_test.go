@@ -31,7 +31,6 @@ type weather struct {
 	loss   float64
 	left   map[netip.Addr]bool // one side of a split; nil = no split
 	oneWay bool                // packets still go from left to right
-	seats  map[netip.Addr]int
 }
 
 // largest is the size of the largest packet that arrives.

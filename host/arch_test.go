@@ -58,6 +58,7 @@ var floor = map[string]int{
 	"host/institution": 4,
 	"host/gather":      4,
 	"host/cache":       5,
+	"host/proof":       4,
 	"host/dht":         5,
 	"host/dht/core":    4,
 	"host/ledger":      5,

@@ -17,9 +17,16 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// books gives the map of holders for reading, without the network.
-func (l *local) books() *holders.Book {
-	return holders.New(l.catalog, l.journal, l.id.Owner.Key(), holders.Config{Replicas: l.cfg.Replication.Replicas}, time.Now)
+// books gives the map of holders, which needs no network.
+func (l *local) books() *holders.Book { return l.booksOf(nil) }
+
+// booksOf is books for a node that knows who runs which node; nil = its owner.
+func (l *local) booksOf(operator func(sdk.NodeKey, sdk.OwnerKey) string) *holders.Book {
+	r := l.cfg.Replication
+	first, period := holders.Periods(r.RepairInterval.Std(), r.RepairJitter.Std())
+	return holders.New(l.catalog, l.journal, l.id.Owner.Key(), holders.Config{
+		Replicas: r.Replicas, First: first, Period: period, Proofs: r.ProofsPerHolder > 0, Operator: operator,
+	}, time.Now)
 }
 
 func (l *local) report(plan *fragment.FragmentPlan) (health.Report, error) {
@@ -75,7 +82,11 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 	if err != nil {
 		return localapi.Status{}, err
 	}
-	report, err := l.report(plan)
+	mine, err := l.kept(id)
+	if err != nil {
+		return localapi.Status{}, err
+	}
+	report, err := l.reportOfHeld(plan, mine)
 	if err != nil {
 		return localapi.Status{}, err
 	}
@@ -89,49 +100,79 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 	if len(s.Damage) > 0 {
 		s.Health = string(health.CorruptLocal)
 	}
-	kept := 0
+	s.Notes = append(s.Notes, fmt.Sprintf("This tessera is somebody else's; %d of its fragments are kept here. The other holders are those this node has heard of.", len(mine)))
+	if len(mine) > 0 {
+		s.Holders = append(s.Holders, localapi.Holder{Node: l.id.Node.ID(), Fragments: mine})
+	}
+	return s, l.addHolders(&s, plan, report)
+}
+
+// kept lists the fragments of a tessera on this node.
+func (l *local) kept(id sdk.TesseraID) (mine []int, err error) {
 	err = l.catalog.View(func(tx *catalog.Tx) error {
-		for _, err := range tx.Fragments(id) {
+		for f, err := range tx.Fragments(id) {
 			if err != nil {
 				return err
 			}
-			kept++
+			mine = append(mine, f.Index)
 		}
 		return nil
 	})
+	return mine, err
+}
+
+// reportOfHeld counts this node among the holders.
+func (l *local) reportOfHeld(plan *fragment.FragmentPlan, mine []int) (health.Report, error) {
+	book := l.books()
+	records, err := book.Records(plan.Tessera)
 	if err != nil {
-		return s, err
+		return health.Report{}, err
 	}
-	s.Notes = append(s.Notes, fmt.Sprintf("This tessera is somebody else's; %d of its fragments are kept here. Its owner's node knows the other holders.", kept))
-	return s, l.addHolders(&s, plan, report)
+	self := health.Holder{Peer: l.id.Node.Key().String(), Operator: l.id.Owner.Key().String(), Held: mine}
+	all := append(book.Standing(records), self)
+	return health.Assess(health.Shape{Data: plan.Data, Total: plan.Total(), Copies: plan.Copies}, all, l.cfg.Replication.Replicas), nil
 }
 
 func (l *local) addHolders(s *localapi.Status, plan *fragment.FragmentPlan, report health.Report) error {
 	s.Deficit, s.Survives = report.Deficit, report.Survives
 	s.Fragments = localapi.FragmentCount{Data: plan.Data, Total: report.Total, Held: report.Held, Proven: report.Proven}
-	rows, err := l.books().Of(plan.Tessera)
+	book := l.books()
+	records, err := book.Records(plan.Tessera)
 	if err != nil {
 		return err
 	}
 	subnets := map[string]int{}
-	for _, h := range rows {
-		view := localapi.Holder{
-			Node: identity.NodeIDOf(h.Key, h.Nonce), Addr: h.Addr, Fragments: []int{},
-			Failed: !h.SilentSince.IsZero() || !h.Failed.IsZero(),
-		}
-		for _, f := range h.Fragments {
-			view.Fragments = append(view.Fragments, f.Index)
-			if f.Proven.After(view.LastProven.Time) {
-				view.LastProven.Time = f.Proven
-			}
-		}
+	for _, r := range records {
+		view := holderView(book, r)
 		if !view.Failed {
-			subnets[holders.SubnetOf(h)]++
+			subnets[holders.SubnetOf(r.Holder)]++
 		}
 		s.Holders = append(s.Holders, view)
 	}
 	s.Notes = append(s.Notes, l.notes(report, subnets)...)
 	return nil
+}
+
+// holderView is what a person sees of a holder: the fragments that count, or, of one that does not count at
+// all, what it should have.
+func holderView(book *holders.Book, r holders.Record) localapi.Holder {
+	view := localapi.Holder{Node: identity.NodeIDOf(r.Key, r.Nonce), Addr: r.Addr, Fragments: []int{}}
+	var all []int
+	for _, f := range r.Fragments {
+		all = append(all, f.Index)
+		if held, _ := book.Counts(r, f); held {
+			view.Fragments = append(view.Fragments, f.Index)
+		}
+		if f.Proven.After(view.LastProven.Time) {
+			view.LastProven.Time = f.Proven
+		}
+		view.Failed = view.Failed || !f.Failed.IsZero()
+	}
+	view.Failed = view.Failed || !r.SilentSince.IsZero() || holders.Failing(r.Audit)
+	if len(view.Fragments) == 0 {
+		view.Fragments = append(view.Fragments, all...)
+	}
+	return view
 }
 
 // notes says what the figures mean.

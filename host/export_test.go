@@ -17,8 +17,14 @@ import (
 	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/quicnet"
+	"github.com/tesseras/tesseras/host/vfs"
 	"github.com/tesseras/tesseras/sdk"
 )
+
+// OpenThrough is Open for a node whose disk is seen through a seam.
+func OpenThrough(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger, through func(vfs.FS) vfs.FS, options ...Option) (*Node, error) {
+	return open(ctx, cfg, dataDir, log, []seam{through}, options...)
+}
 
 // Round runs a maintenance round now.
 func (n *Node) Round(ctx context.Context) error { return n.cycle.Round(ctx) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"math/bits"
 	"slices"
 	"sync"
@@ -31,15 +32,16 @@ import (
 // are. What this node holds itself it serves to itself, without a stream.
 type network struct {
 	*peer.Client
-	self    identity.Contact // without an address: nobody dials himself
-	dht     *dht.DHT
-	catalog *catalog.Catalog
-	book    *holders.Book
-	custody *custody.Service
-
+	self         identity.Contact // without an address: nobody dials himself
+	dht          *dht.DHT
+	catalog      *catalog.Catalog
+	book         *holders.Book
+	custody      *custody.Service
 	institutions *institution.Register
 	operator     func(sdk.NodeKey, sdk.OwnerKey) string
 	now          func() time.Time
+	here         func() identity.Contact // this node, where others can dial it
+	spare        func() uint64           // bytes it would take
 }
 
 var (
@@ -69,7 +71,19 @@ func (n *network) Candidates(ctx context.Context, t sdk.TesseraID) ([]scatter.Ca
 			if err != nil {
 				return err
 			}
-			out = append(out, scatter.Candidate{Peer: k.Contact, View: n.view(k, t, ledger.Balance(row))})
+			audit, err := tx.Audit(k.Contact.Key)
+			if err != nil {
+				return err
+			}
+			if holders.Failing(audit) {
+				continue // until it proves what it has
+			}
+			view := n.view(k, t, ledger.Balance(row))
+			if audit.Asked > 0 {
+				view.ProofsAsked = uint32(min(audit.Asked, math.MaxUint32))
+				view.ProofSuccessPpm = uint32(audit.Proven * sdk.PPM / audit.Asked)
+			}
+			out = append(out, scatter.Candidate{Peer: k.Contact, View: view})
 		}
 		return nil
 	})
@@ -168,6 +182,12 @@ func (n *network) Locate(c identity.Contact) identity.Contact {
 		c.Addr = k.Contact.Addr
 	}
 	return c
+}
+
+// RoundTrip implements repair.Network.
+func (n *network) RoundTrip(c identity.Contact) time.Duration {
+	k, _ := n.dht.Peer(c.Key)
+	return k.RoundTrip
 }
 
 // Forget implements publish.Forgetter.

@@ -25,6 +25,7 @@ import (
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/institution"
 	"github.com/tesseras/tesseras/host/peer"
+	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/publish"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/repair"
@@ -39,6 +40,9 @@ const Version = "0.1.0"
 
 // drainTime is how long a stopping node lets requests end that it serves.
 const drainTime = 5 * time.Second
+
+// wholeEvery is in how many rounds a holder is asked for the keyed hash of a whole fragment.
+const wholeEvery = 8
 
 // Node is a whole node. Open makes one, Run lets it work, Close ends it.
 type Node struct {
@@ -74,7 +78,11 @@ type Node struct {
 // Open opens the data directory and the socket and joins the rooms. The node answers peers only once
 // Run is called.
 func Open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger, options ...Option) (*Node, error) {
-	s, err := openStore(ctx, cfg, dataDir, log)
+	return open(ctx, cfg, dataDir, log, nil, options...)
+}
+
+func open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger, seams []seam, options ...Option) (*Node, error) {
+	s, err := openStore(ctx, cfg, dataDir, log, seams...)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -152,11 +160,14 @@ func powBits(bits int) int {
 func (n *Node) joinServices() {
 	r := n.cfg.Replication
 	minFree := uint64(n.cfg.Storage.MinFree)
-	n.book = holders.New(n.catalog, n.journal, n.id.Owner.Key(), holders.Config{Replicas: r.Replicas, Operator: n.operator}, time.Now)
+	n.book = n.booksOf(n.operator)
 	n.announcer = newAnnouncer(n.dht, n.log)
 	keeper := custody.New(custody.Deps{
 		Objects: n.objects, Fragments: n.fragments, Catalog: n.catalog, Documents: n.documents, Journal: n.journal, Admitter: n.engine,
-		Node: n.id.Node, Owner: n.id.Owner.Key(), Peers: func() int { return len(n.dht.Peers()) },
+		Node: n.id.Node, Owner: n.id.Owner.Key(), Peers: n.peersAlive,
+		Proves: func(ctx context.Context, holder sdk.NodeKey, c proof.Claim) error {
+			return n.network.challenge(ctx, holder, c)
+		},
 		Stored: n.announcer.add, Log: n.log, Now: time.Now,
 	}, custody.Config{
 		MinFree: minFree, PeerLimit: uint64(r.PeerLimit), DeficitAllowance: uint64(r.DeficitAllowance),
@@ -165,6 +176,7 @@ func (n *Node) joinServices() {
 	n.network = &network{
 		Client: peer.NewClient(newRoaming(n.net, n.dht, time.Now), n.id.Node.Key()), self: identity.Contact{Key: n.id.Node.Key(), Nonce: n.id.Node.Nonce()},
 		dht: n.dht, catalog: n.catalog, book: n.book, custody: keeper, institutions: n.institutions, operator: n.operator, now: time.Now,
+		here: n.net.Self, spare: n.spare,
 	}
 	distributor := scatter.NewDistributor(n.network, n.engine, n.book, scatter.Config{
 		Concurrent: r.ConcurrentTransfers,
@@ -184,10 +196,10 @@ func (n *Node) joinServices() {
 			return n.restorer.Collect(ctx, id, nil)
 		},
 		Catalog: n.catalog, Book: n.book, Policy: n.engine, Distributor: distributor, Turns: turns,
-		Owner: n.id.Owner.Key(), Log: n.log, Now: time.Now,
+		Keeper: keeper, Self: n.id.Node.Key(), Owner: n.id.Owner.Key(), Log: n.log, Now: time.Now,
 	}, repair.Config{
-		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance),
-		Institutional: n.institutions.Owner,
+		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, Proofs: r.ProofsPerHolder, Whole: wholeEvery,
+		MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance), Institutional: n.institutions.Owner,
 	})
 	n.healer = heal.New(heal.Deps{
 		Objects: n.objects, Catalog: n.catalog, Patience: r.RepairInterval.Std() / 2, Log: n.log,
@@ -200,6 +212,7 @@ func (n *Node) joinServices() {
 	}, n.log,
 		cycle.Step{Name: "publish", Run: n.publisher.Resume},
 		cycle.Step{Name: "repair", Run: n.repairer.Step},
+		cycle.Step{Name: "custody", Run: n.repairer.Custody},
 		cycle.Step{Name: "settle", Run: n.publisher.Settle},
 		cycle.Step{Name: "withdraw", Run: n.publisher.Withdraw},
 		cycle.Step{Name: "collect", Run: func(ctx context.Context) error { _, err := n.catalog.Collect(ctx, n.objects); return err }},
@@ -212,6 +225,8 @@ func (n *Node) joinServices() {
 	serveCustody(n.net, keeper)
 	serveAttest(n.net, attest.New(n.catalog, n.id.Node, time.Now))
 	serveAccounts(n.net, n.catalog, n.id.Owner.Key())
+	serveWatch(n.net, n.id.Node, n.repairer.LastChecked)
+	serveProofs(n.net, attest.NewProver(n.objects, n.catalog, n.id.Node, n.log, time.Now))
 	n.dht.Register(n.net)
 	n.net.Handle(wire.KindPing, n.pong)
 	n.net.OnPeer(n.met)
@@ -253,6 +268,17 @@ func (n *Node) unfinished() (found bool) {
 		return nil
 	})
 	return err == nil && found
+}
+
+// peersAlive counts the peers that are not known to be silent, and this node.
+func (n *Node) peersAlive() int {
+	alive := 1
+	for _, k := range n.dht.Peers() {
+		if k.Silent == 0 {
+			alive++
+		}
+	}
+	return alive
 }
 
 // spare is how many bytes this node would still take.

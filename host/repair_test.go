@@ -49,8 +49,8 @@ func TestADamagedOwnCopyIsMadeGoodFromPeers(t *testing.T) {
 	lossy.loses(second.ID)
 
 	report := owner.repair(sdk.TesseraID{})
-	if report.Checked != 2 || report.Failed != 0 || report.Repaired != 2 || report.RebuiltFragments != 4 {
-		t.Errorf("repair %+v, want three fragments and a copy back", report)
+	if report.Checked != 2 || report.Failed != 0 || report.Repaired != 2 || report.RebuiltFragments != 7 {
+		t.Errorf("repair %+v, want three lost and three damaged fragments and a copy back", report)
 	}
 	owner.healthy()
 	if owner.spooled() != 0 {

@@ -2,10 +2,12 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/tesseras/tesseras/host/attest"
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/custody"
+	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
@@ -73,5 +75,23 @@ func serveAccounts(net *quicnet.Net, c *catalog.Catalog, self sdk.OwnerKey) {
 			return err
 		}
 		return s.Send(&wire.Account{Kept: uint64(a.Kept), Given: uint64(a.Given)})
+	})
+}
+
+// serveWatch tells who asks when this node last checked a tessera.
+func serveWatch(net *quicnet.Net, node *identity.Node, lastChecked func(sdk.TesseraID) time.Time) {
+	net.Handle(wire.KindWatch, func(_ context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		return s.Send(attest.Watched(node, from.Contact.Key, req.(*wire.Watch), lastChecked, time.Now()))
+	})
+}
+
+// serveProofs joins the front door to the room that answers challenges.
+func serveProofs(net *quicnet.Net, p *attest.Prover) {
+	net.Handle(wire.KindChallenge, func(ctx context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
+		answer, err := p.Prove(ctx, from.Contact.Key, req.(*wire.Challenge))
+		if err != nil {
+			return err
+		}
+		return s.Send(answer)
 	})
 }

@@ -39,9 +39,9 @@ type store struct {
 	scrubber  *scrub.Service
 }
 
-// openStore opens the data directory and finishes what a crash cut short. It is the only way to open
-// one, for the daemon, the command line and the tests alike.
-func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger) (s *store, err error) {
+// openStore opens the data directory and finishes what a crash cut short. It is the only way
+// to open one, for the daemon, the command line and the tests alike; tests may see the disk through a seam.
+func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Logger, seams ...seam) (s *store, err error) {
 	s = &store{dataDir: dataDir}
 	defer func() {
 		if err != nil {
@@ -68,10 +68,14 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	if s.dir, err = vfs.OpenDir(dataDir); err != nil {
 		return s, err
 	}
-	if s.journal, err = journal.Open(s.dir, "journal", journal.Config{Logger: log}); err != nil {
+	files := vfs.FS(s.dir)
+	for _, through := range seams {
+		files = through(files)
+	}
+	if s.journal, err = journal.Open(files, "journal", journal.Config{Logger: log}); err != nil {
 		return s, err
 	}
-	s.objects, err = cas.New(s.dir, cas.Config{
+	s.objects, err = cas.New(files, cas.Config{
 		MinFree: uint64(cfg.Storage.MinFree), Together: cfg.Storage.Sync == config.SyncNormal,
 		Changed: func(h digest.Hash) { s.fragments.Forget(h) },
 	})
@@ -79,11 +83,11 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 		return s, err
 	}
 	s.fragments = cache.New(s.objects, int64(cfg.Performance.FragmentCache))
-	if s.documents.shelf, err = sidecar.Open(s.dir, sidecar.Plans); err != nil {
+	if s.documents.shelf, err = sidecar.Open(files, sidecar.Plans); err != nil {
 		return s, err
 	}
 	s.archive, err = archive.New(archive.Deps{
-		FS: s.dir, CAS: s.objects, Catalog: s.catalog, Plans: s.documents.shelf, Owner: s.id.Owner, Logger: log,
+		FS: files, CAS: s.objects, Catalog: s.catalog, Plans: s.documents.shelf, Owner: s.id.Owner, Logger: log,
 	}, archive.Config{})
 	if err != nil {
 		return s, err
@@ -101,6 +105,9 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	}
 	return s, s.openCare(cfg, log)
 }
+
+// seam lets somebody see what the node does to its disk, or stand in its way.
+type seam func(vfs.FS) vfs.FS
 
 // lockWait turns "do not wait" into what the catalog calls it.
 func lockWait(d time.Duration) time.Duration {

@@ -23,6 +23,7 @@ import (
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/tessera"
+	"github.com/tesseras/tesseras/host/vfs"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -98,7 +99,13 @@ func (v *village) log() *slog.Logger {
 // addAt starts a node on a data directory.
 func (v *village) addAt(dir string, tune ...func(*config.Config)) *member {
 	v.t.Helper()
-	n, err := host.Open(v.t.Context(), v.config(tune...), dir, v.log(), append(v.policies(), v.options...)...)
+	return v.addThrough(func(fs vfs.FS) vfs.FS { return fs }, dir, tune...)
+}
+
+// addThrough is addAt for a node whose disk is seen through a seam.
+func (v *village) addThrough(seam func(vfs.FS) vfs.FS, dir string, tune ...func(*config.Config)) *member {
+	v.t.Helper()
+	n, err := host.OpenThrough(v.t.Context(), v.config(tune...), dir, v.log(), seam, append(v.policies(), v.options...)...)
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -18,10 +18,10 @@ func (a *app) demoVerb() *cobra.Command {
 	o := demo.Options{}
 	cmd := a.does(&cobra.Command{
 		Use:   "demo [PATH]",
-		Short: "Watch a folder survive its owner and a third of the network",
-		Long: "Run a small network on this computer, each node a process of its own: preserve PATH (or a sample), kill\n" +
-			"holders without warning, watch the repair, destroy the owner, restore the folder on an empty node and\n" +
-			"compare it byte by byte. Nothing is left behind.",
+		Short: "Watch a folder survive its owner and half the network",
+		Long: "Run a small network on this computer, each node a process of its own: preserve PATH (or a sample), destroy\n" +
+			"the owner, kill holders without warning in two waves, watch those who are left repair each time, restore\n" +
+			"the folder on an empty node and compare it byte by byte. Nothing is left behind.",
 		Args: cobra.MaximumNArgs(1),
 	}, func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
@@ -30,7 +30,7 @@ func (a *app) demoVerb() *cobra.Command {
 		return a.demo(ctx, o)
 	})
 	cmd.Flags().IntVar(&o.Nodes, "nodes", 12, "holders, beside the owner and the empty node")
-	cmd.Flags().IntVar(&o.Kill, "kill", 4, "holders to kill")
+	cmd.Flags().IntVar(&o.Kill, "kill", 4, "holders to kill in the first wave; the second is as large as what is left survives, and no larger")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "choose who is killed and what the sample holds (default: at random)")
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "leave the data directories behind")
 	return cmd

@@ -13,7 +13,7 @@ import (
 
 // stageKnown knows the name before the content: it compares with the file of that name and writes
 // only from where that differs.
-func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash) (o Object, err error) {
+func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash, hasher *digest.Hasher) (o Object, err error) {
 	s.pin(h)
 	defer s.unpinOn(&err, h)
 	existing, size, err := s.openExisting(h)
@@ -21,7 +21,7 @@ func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash) (o O
 		return Object{}, err
 	}
 	if existing == nil {
-		return s.stageNew(ctx, r, h)
+		return s.stageNew(ctx, r, h, hasher)
 	}
 	in, same, err := s.follow(ctx, r, existing, size)
 	if in != nil {
@@ -35,8 +35,8 @@ func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash) (o O
 	return s.settleKnown(same, existing, h)
 }
 
-func (s *Store) stageNew(ctx context.Context, r io.Reader, h digest.Hash) (Object, error) {
-	in, err := s.receive(ctx, r, digest.New())
+func (s *Store) stageNew(ctx context.Context, r io.Reader, h digest.Hash, hasher *digest.Hasher) (Object, error) {
+	in, err := s.receive(ctx, r, hasher)
 	if err != nil {
 		return Object{}, err
 	}

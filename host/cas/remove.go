@@ -61,7 +61,7 @@ func (s *Store) unlink(h digest.Hash, stillNeeded func() (bool, error)) (bool, e
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	return true, nil
+	return true, s.dropOutboard(h)
 }
 
 // syncGone makes a removal durable. Where the folder is missing there was nothing to remove.

@@ -32,7 +32,7 @@ func (s *Store) Stage(ctx context.Context, r io.Reader, known *digest.Hash) (Obj
 	var o Object
 	var err error
 	if known != nil {
-		o, err = s.stageKnown(ctx, r, *known)
+		o, err = s.stageKnown(ctx, r, *known, digest.New())
 	} else {
 		o, err = s.stage(ctx, r)
 	}

@@ -93,6 +93,7 @@ type Store struct {
 	temps   temps
 	stats   stats
 	rooms   chan []byte // buffers of cfg.room bytes that are free to use
+	trees   trees
 }
 
 // stripe guards the names of 1/256 of all objects.

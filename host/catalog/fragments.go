@@ -23,6 +23,7 @@ type FragmentRef struct {
 	Hash    digest.Hash
 	Size    int64     // bytes
 	Stored  time.Time // when it came
+	Custody bool      // charged to the custody budget
 }
 
 // Key names the fragment.
@@ -52,7 +53,14 @@ func (tx *Tx) AddFragment(f FragmentRef) (added bool, err error) {
 	}
 	tx.delta.Fragments++
 	tx.delta.FragmentBytes += f.Size
-	return true, tx.set(f.Key().row(), newValue().raw(f.Hash[:]).uint(uint64(f.Size)).time(f.Stored))
+	if err := tx.chargeCustody(f, f.Size); err != nil {
+		return false, err
+	}
+	v := newValue().raw(f.Hash[:]).uint(uint64(f.Size)).time(f.Stored)
+	if f.Custody {
+		v = v.flag(true)
+	}
+	return true, tx.set(f.Key().row(), v)
 }
 
 // Fragment gives the row of a fragment kept here, or ErrNotFound.
@@ -77,6 +85,9 @@ func (tx *Tx) DropFragment(t sdk.TesseraID, index int) (last bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if err := tx.chargeCustody(f, -f.Size); err != nil {
+		return false, err
+	}
 	if err := tx.del(f.Key().row()); err != nil {
 		return false, err
 	}
@@ -90,5 +101,6 @@ func decodeFragment(r row) (f FragmentRef, err error) {
 	f.Tessera, f.Index = k.tessera(), k.index()
 	v := openValue("fragment", r.value)
 	f.Hash, f.Size, f.Stored = v.hash(), int64(v.uint()), v.time()
+	f.Custody = len(v.b) > 0 && v.flag()
 	return f, errors.Join(k.done(), v.done())
 }

@@ -8,7 +8,8 @@ func FuzzRows(f *testing.F) {
 	update(f, c, func(tx *Tx) error {
 		must(f, tx.PutTessera(Tessera{ID: id(1), Title: "t", Created: noon}))
 		must(f, tx.PutPlan(PlanRow{Tessera: id(1)}))
-		must(f, tx.PutHolder(Holder{Tessera: id(1), Key: node(1), Addr: "a", Fragments: []HeldFragment{{Index: 1, Acked: noon}}}))
+		must(f, tx.PutHolder(Holder{Tessera: id(1), Key: node(1), Addr: "a", Fragments: []HeldFragment{{Index: 1, Acked: noon, Failed: noon}}}))
+		must(f, tx.PutAudit(Audit{Key: node(1), Passed: noon, Open: &OpenChallenge{Since: noon}, Evidence: []Evidence{{Time: noon}}}))
 		must(f, tx.PutIntent(Intent{Tessera: id(1), Kind: "k", Data: []byte{1}}))
 		must(f, tx.PutPeer(Peer{Key: node(1), Addr: "a", FirstSeen: noon}))
 		must(f, tx.AddBlobRef(BlobRef{Tessera: id(1), Memory: hash(1), Name: "n", Hash: hash(1), Size: 1}))
@@ -30,6 +31,7 @@ func FuzzRows(f *testing.F) {
 			ignore(decodeTessera), ignore(decodePlan), ignore(decodeHolder), ignore(decodeHeldBy), ignore(decodeIntent),
 			ignore(decodePeer), ignore(decodeBlobRef), ignore(decodeFragment), ignore(decodeLedger), ignore(decodeObject),
 			ignore(decodeReferrer), ignore(decodeReleased), ignore(decodeDamage), ignore(decodeBooks),
+			ignore(decodeAudit),
 		} {
 			_ = decode(r)
 		}

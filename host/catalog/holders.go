@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/tesseras/tesseras/sdk"
@@ -23,10 +24,28 @@ type Holder struct {
 	Flaps                         int // how often it came back after a silence
 }
 
-// HeldFragment is one fragment at a holder: when it was acknowledged, and last proven if ever.
+// HeldFragment is one fragment at a holder: when the holder gave a receipt for it, when it last proved
+// it, each zero if never. Failed, when set, is when it failed to prove it, and was not able to since.
 type HeldFragment struct {
 	Index         int
 	Acked, Proven time.Time
+	Failed        time.Time
+}
+
+// Credited tells whether its holder has credit for the fragment: it gave a receipt or a proof, and did not
+// fail one since.
+func (f HeldFragment) Credited() bool {
+	return f.Failed.IsZero() && (!f.Acked.IsZero() || !f.Proven.IsZero())
+}
+
+// Credited counts the fragments that its holder has credit for.
+func (h Holder) Credited() (n int64) {
+	for _, f := range h.Fragments {
+		if f.Credited() {
+			n++
+		}
+	}
+	return n
 }
 
 // maxHeld bounds the fragments of one row: no plan has more.
@@ -45,6 +64,11 @@ func (tx *Tx) PutHolder(h Holder) error {
 		time(h.LastSeen).time(h.SilentSince).time(h.Failed).uint(uint64(h.Flaps)).uint(uint64(len(h.Fragments)))
 	for _, f := range h.Fragments {
 		v = v.uint(uint64(f.Index)).time(f.Acked).time(f.Proven)
+	}
+	for _, f := range h.Fragments {
+		if !f.Failed.IsZero() { // few have: these come last, and most rows end before them
+			v = v.uint(uint64(f.Index)).time(f.Failed)
+		}
 	}
 	if err := tx.set(holderKey(h.Tessera, h.Key), v); err != nil {
 		return err
@@ -98,7 +122,15 @@ func decodeHolder(r row) (h Holder, err error) {
 		return Holder{}, fmt.Errorf("holder row: %w", ErrDamaged)
 	}
 	for range n {
-		h.Fragments = append(h.Fragments, HeldFragment{int(v.uint()), v.time(), v.time()})
+		h.Fragments = append(h.Fragments, HeldFragment{Index: int(v.uint()), Acked: v.time(), Proven: v.time()})
+	}
+	for len(v.b) > 0 && v.err == nil {
+		index, failed := int(v.uint()), v.time()
+		at := slices.IndexFunc(h.Fragments, func(f HeldFragment) bool { return f.Index == index })
+		if at < 0 {
+			return Holder{}, fmt.Errorf("holder row: %w", ErrDamaged)
+		}
+		h.Fragments[at].Failed = failed
 	}
 	return h, errors.Join(k.done(), v.done())
 }

@@ -23,6 +23,7 @@ const (
 	kindIntent    = 'i'
 	kindPeer      = 'n'
 	kindDamage    = 'd'
+	kindAudit     = 'a'
 )
 
 // maxName bounds the variable part of a key.

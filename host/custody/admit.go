@@ -61,25 +61,27 @@ func (d *desk) promised(owner sdk.OwnerKey) (owners, total int64) {
 }
 
 // admit asks the policy and reserves the bytes. The reservation is made first and taken into account
-// by everyone else, then given back when the answer is no.
-func (s *Service) admit(ctx context.Context, from Sender, q *wire.Replicate, plan *fragment.FragmentPlan) (release func(), err error) {
+// by everyone else, then given back when the answer is no. custody tells that the fragment is charged to
+// the custody budget.
+func (s *Service) admit(ctx context.Context, from Sender, q *wire.Replicate, plan *fragment.FragmentPlan, proved bool) (custody bool, release func(), err error) {
 	owner := plan.Owner()
 	ofOwner, total := s.desk.promised(owner)
 	release = s.desk.reserve(owner, plan.ShardSize())
 	request, err := s.question(from, q, plan, ofOwner, total)
 	if err != nil {
 		release()
-		return nil, err
+		return false, nil, err
 	}
+	request.SenderProved = proved
 	answer, err := s.Admitter.Admit(ctx, request)
 	if err == nil {
 		err = verdict(answer, request)
 	}
 	if err != nil {
 		release()
-		return nil, err
+		return false, nil, err
 	}
-	return release, nil
+	return answer.Custody, release, nil
 }
 
 func (s *Service) question(from Sender, q *wire.Replicate, plan *fragment.FragmentPlan, ofOwner, total int64) (*sdk.AdmitRequest, error) {
@@ -106,6 +108,9 @@ func (s *Service) question(from Sender, q *wire.Replicate, plan *fragment.Fragme
 		}
 		r.StoredForThem, r.TheyStoreForUs = row.StoredForThem+uint64(ofOwner), row.TheyStoreForUs
 		if r.NewcomerGranted, err = ledger.NewcomerGranted(tx); err != nil {
+			return err
+		}
+		if r.CustodyUsed, err = tx.CustodyUsed(); err != nil {
 			return err
 		}
 		for _, err := range tx.Fragments(plan.Tessera) {

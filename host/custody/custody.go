@@ -24,6 +24,7 @@ import (
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/policy"
+	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
@@ -68,6 +69,8 @@ type Deps struct {
 	Node      *identity.Node
 	Owner     sdk.OwnerKey
 	Peers     func() int // peers known, for the share of one holder
+	// Proves challenges a peer for a fragment that it says it holds, and gives nil when it proved it.
+	Proves func(ctx context.Context, holder sdk.NodeKey, c proof.Claim) error
 	// Stored is told of each tessera of which a fragment came; it returns at once.
 	Stored func(sdk.TesseraID)
 	Log    *slog.Logger
@@ -79,6 +82,7 @@ type Service struct {
 	Deps
 	config Config
 	desk   desk
+	proofs proofs
 }
 
 // New returns a Service.
@@ -86,7 +90,7 @@ func New(d Deps, c Config) *Service {
 	if d.Fragments == nil {
 		d.Fragments = direct{d.Objects}
 	}
-	return &Service{Deps: d, config: c, desk: desk{reserved: map[sdk.OwnerKey]int64{}}}
+	return &Service{Deps: d, config: c, desk: desk{reserved: map[sdk.OwnerKey]int64{}}, proofs: proofs{seen: map[proofKey]time.Time{}}}
 }
 
 // direct reads fragments from their files.
@@ -108,12 +112,16 @@ func (s *Service) Replicate(ctx context.Context, from Sender, q *wire.Replicate,
 	if s.has(id) {
 		return s.receipt(from, plan, id)
 	}
-	release, err := s.admit(ctx, from, q, plan)
+	proved, err := s.proved(ctx, from, q, plan)
+	if err != nil {
+		return nil, err
+	}
+	custody, release, err := s.admit(ctx, from, q, plan, proved)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if err := s.take(ctx, plan, id, q.GetPlan(), body); err != nil {
+	if err := s.take(ctx, plan, id, q.GetPlan(), body, custody); err != nil {
 		return nil, err
 	}
 	return s.receipt(from, plan, id)
@@ -177,9 +185,9 @@ func (s *Service) has(id fragment.FragmentID) bool {
 }
 
 // take makes the fragment durable: object, plan, then references and ledger in one transaction.
-func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id fragment.FragmentID, planBytes []byte, body io.Reader) error {
+func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id fragment.FragmentID, planBytes []byte, body io.Reader, custody bool) error {
 	arriving := &arrival{r: body}
-	object, err := s.Objects.Stage(ctx, arriving, &id.Checksum)
+	object, err := s.Objects.StageProvable(ctx, arriving, id.Checksum)
 	switch {
 	case arriving.err != nil:
 		return arriving.err // the sender's to mend
@@ -199,7 +207,7 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 			return err
 		}
 		added, err := tx.AddFragment(catalog.FragmentRef{
-			Tessera: plan.Tessera, Index: id.Index, Hash: id.Checksum, Size: object.Size, Stored: s.Now(),
+			Tessera: plan.Tessera, Index: id.Index, Hash: id.Checksum, Size: object.Size, Stored: s.Now(), Custody: custody,
 		})
 		if err != nil {
 			return err

@@ -64,13 +64,28 @@ func (o *Outboard) Write(p []byte) (int, error) {
 // Bytes gives the outboard of all that was written so far, in the Bao format for groups of 16 chunks:
 // the length as 8 bytes, little-endian, then the nodes of the tree, parents before children, left
 // before right. The hash is that of the content. The caller owns the bytes.
-func (o *Outboard) Bytes() ([]byte, Hash) {
-	out := make([]byte, OutboardSize(o.len))
-	binary.LittleEndian.PutUint64(out, uint64(o.len))
-	last, _ := o.h.root()
-	cvs := o.cvs
-	if o.h.held && o.h.n > 0 {
-		cvs = append(cvs[:len(cvs):len(cvs)], guts.ChainingValue(o.h.last))
+func (o *Outboard) Bytes() ([]byte, Hash) { return o.h.outboard(o.len) }
+
+// NewKeeping returns a Hasher that keeps what an outboard is made of, 32 bytes for each group.
+func NewKeeping() *Hasher { return &Hasher{keep: new([]chain)} }
+
+// Outboard is that of the size bytes that were written to a Hasher of NewKeeping; nil of any other. The
+// caller owns the bytes.
+func (h *Hasher) Outboard(size int64) []byte {
+	if h.keep == nil {
+		return nil
+	}
+	out, _ := h.outboard(size)
+	return out
+}
+
+func (h *Hasher) outboard(size int64) ([]byte, Hash) {
+	out := make([]byte, OutboardSize(size))
+	binary.LittleEndian.PutUint64(out, uint64(size))
+	last, _ := h.root()
+	cvs := *h.keep
+	if h.held && h.n > 0 {
+		cvs = append(cvs[:len(cvs):len(cvs)], guts.ChainingValue(h.last))
 	}
 	cvs = append(cvs[:len(cvs):len(cvs)], guts.ChainingValue(last))
 	if len(cvs) == 1 {

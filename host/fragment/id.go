@@ -26,6 +26,9 @@ type FragmentEnvelope struct {
 	Size int64     // bytes of the fragment
 	Plan []byte    // the signed plan, as ParsePlan reads it
 	Body io.Reader // the fragment; unchecked: read it through Content
+	// Holds, when not 0, is 1 + the index of a fragment of the tessera that the sender holds and will
+	// prove to the receiver.
+	Holds int
 }
 
 // Content reads the body and ends in digest.ErrMismatch instead of io.EOF unless it was exactly the

@@ -1,8 +1,9 @@
 // Package holders answers: who holds which fragments of this tessera, and on what evidence?
 //
-// A fragment counts as held while its holder's last signed word about it is younger than the proof
-// period and the holder is not silent. Receipts go to the journal before the catalog, so that the
-// map of holders can be rebuilt without it.
+// A fragment counts as held when its holder is not silent and gave a receipt for it less than a day ago,
+// or proved it within the proof period, or says it has it still and passed the round of proofs that it was
+// drawn for. What failed a proof counts again only when it is proven. Receipts go to the journal before
+// the catalog, so that the map of holders can be rebuilt without it.
 package holders
 
 import (
@@ -16,14 +17,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tesseras/tesseras/host/catalog"
-	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// ProofPeriod is how long an acknowledgement or a proof counts: as long as the first proof may take.
+// ProofPeriod is how long an acknowledgement counts, as long as the first proof may take, and a proof at
+// least.
 const ProofPeriod = 24 * time.Hour
 
 // Journal keeps receipts durably.
@@ -34,7 +35,10 @@ type Journal interface {
 // Config says what counts.
 type Config struct {
 	Replicas int           // least number of distinct peers a tessera should be on
-	Period   time.Duration // how long a holder's word counts; 0 = ProofPeriod
+	Period   time.Duration // how long a proof counts, and a holder's word; 0 = ProofPeriod
+	First    time.Duration // how long a receipt counts until the first proof; 0 = ProofPeriod
+	// Proofs tells that holders are asked for proofs. Without them a holder's word is all there is.
+	Proofs bool
 	// Operator tells who runs a node; nil = its owner, whose key signed the node's.
 	Operator func(sdk.NodeKey, sdk.OwnerKey) string
 }
@@ -50,7 +54,7 @@ type Book struct {
 
 // New returns a Book for the owner self.
 func New(c *catalog.Catalog, j Journal, self sdk.OwnerKey, config Config, now func() time.Time) *Book {
-	config.Period = cmp.Or(config.Period, ProofPeriod)
+	config.Period, config.First = cmp.Or(config.Period, ProofPeriod), cmp.Or(config.First, ProofPeriod)
 	if config.Operator == nil {
 		config.Operator = func(_ sdk.NodeKey, owner sdk.OwnerKey) string { return owner.String() }
 	}
@@ -87,12 +91,12 @@ func (b *Book) Acknowledge(holder identity.Contact, r wire.Receipt) error {
 		h.Nonce, h.Addr, h.Owner = holder.Nonce, holder.Addr.String(), r.HolderOwner
 		h.LastSeen, h.SilentSince = b.now(), time.Time{}
 		at, known := slices.BinarySearchFunc(h.Fragments, int(r.Index), byIndex)
-		if known {
-			h.Fragments[at].Acked = b.now()
-			return tx.PutHolder(h)
+		credited := known && h.Fragments[at].Credited()
+		if !known {
+			h.Fragments = slices.Insert(h.Fragments, at, catalog.HeldFragment{Index: int(r.Index)})
 		}
-		h.Fragments = slices.Insert(h.Fragments, at, catalog.HeldFragment{Index: int(r.Index), Acked: b.now()})
-		if r.Owner == b.self {
+		h.Fragments[at].Acked, h.Fragments[at].Failed = b.now(), time.Time{}
+		if r.Owner == b.self && !credited {
 			if err := ledger.Acknowledged(tx, b.self, r.HolderOwner, int64(r.Size)); err != nil {
 				return err
 			}
@@ -112,8 +116,8 @@ type Statement struct {
 	Fragments []int
 }
 
-// Attested records a holder's answer about several tesseras: what it named is acknowledged anew,
-// what it no longer named is not held by it any more and its credit lapses.
+// Attested records a holder's answer about several tesseras: what it named it still says it holds, what
+// it no longer named is not held by it any more and its credit lapses.
 func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements []Statement) error {
 	if err := errors.Join(b.noteMet(holder), b.noteHeld(holder, heldBy, statements)); err != nil {
 		return err
@@ -134,31 +138,46 @@ func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements
 }
 
 func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact, heldBy sdk.OwnerKey, s Statement) error {
-	now := b.now()
+	now, before := b.now(), h
 	if !h.SilentSince.IsZero() {
 		h.Flaps++
 	}
 	h.Nonce, h.Addr, h.Owner = holder.Nonce, holder.Addr.String(), heldBy
 	h.LastSeen, h.SilentSince = now, time.Time{}
-	before := h.Fragments
 	h.Fragments = nil
 	for _, i := range slices.Sorted(slices.Values(s.Fragments)) {
-		f := catalog.HeldFragment{Index: i, Acked: now}
-		if at, known := slices.BinarySearchFunc(before, i, byIndex); known {
-			f.Proven = before[at].Proven
+		f := catalog.HeldFragment{Index: i}
+		if at, known := slices.BinarySearchFunc(before.Fragments, i, byIndex); known {
+			f = before.Fragments[at]
+		}
+		if !b.config.Proofs {
+			f.Acked = now // its word is as good as a receipt where nobody asks for proofs
 		}
 		h.Fragments = append(h.Fragments, f)
 	}
 	if s.Owner == b.self {
-		change := int64(len(h.Fragments)-len(before)) * s.ShardSize
+		change := (h.Credited() - before.Credited()) * s.ShardSize
 		if err := ledger.Acknowledged(tx, b.self, heldBy, change); err != nil {
 			return err
 		}
 	}
-	if len(h.Fragments) == 0 {
+	switch {
+	case len(h.Fragments) == 0:
 		return tx.DropHolder(s.Tessera, holder.Key)
+	case b.noNews(before, h):
+		return nil
 	}
 	return tx.PutHolder(h)
+}
+
+// noNews tells that a row need not be written: it says the same as before, not so long ago that the
+// holder's word would grow too old before the next round.
+func (b *Book) noNews(before, now catalog.Holder) bool {
+	age := now.LastSeen.Sub(before.LastSeen)
+	before.LastSeen = now.LastSeen
+	return age >= 0 && age < b.config.Period/3 && before.Flaps == now.Flaps && before.SilentSince.IsZero() &&
+		before.Nonce == now.Nonce && before.Addr == now.Addr && before.Owner == now.Owner &&
+		slices.Equal(before.Fragments, now.Fragments)
 }
 
 // Silent records that a holder did not answer. It keeps its place: whether to wait for it is the
@@ -196,7 +215,7 @@ func (b *Book) Forgotten(t sdk.TesseraID, holder sdk.NodeKey) error {
 			return err
 		}
 		if plan.Owner == b.self {
-			if err := ledger.Lapsed(tx, b.self, h.Owner, int64(len(h.Fragments))*plan.ShardSize); err != nil {
+			if err := ledger.Lapsed(tx, b.self, h.Owner, h.Credited()*plan.ShardSize); err != nil {
 				return err
 			}
 		}
@@ -216,37 +235,6 @@ func (b *Book) Of(t sdk.TesseraID) (holders []catalog.Holder, err error) {
 		return nil
 	})
 	return holders, err
-}
-
-// Standing turns rows into what health counts: fragments whose evidence is fresh, at holders that
-// are not silent.
-func (b *Book) Standing(rows []catalog.Holder) []health.Holder {
-	limit := b.now().Add(-b.config.Period)
-	out := make([]health.Holder, 0, len(rows))
-	for _, row := range rows {
-		h := health.Holder{Peer: row.Key.String(), Subnet: SubnetOf(row), Operator: b.config.Operator(row.Key, row.Owner)}
-		if row.SilentSince.IsZero() && row.Failed.IsZero() {
-			for _, f := range row.Fragments {
-				if f.Proven.After(limit) {
-					h.Proven = append(h.Proven, f.Index)
-				}
-				if f.Proven.After(limit) || f.Acked.After(limit) {
-					h.Held = append(h.Held, f.Index)
-				}
-			}
-		}
-		out = append(out, h)
-	}
-	return out
-}
-
-// Health is what a tessera can still lose, by the word of its holders.
-func (b *Book) Health(t sdk.TesseraID, shape health.Shape) (health.Report, error) {
-	rows, err := b.Of(t)
-	if err != nil {
-		return health.Report{}, err
-	}
-	return health.Assess(shape, b.Standing(rows), b.config.Replicas), nil
 }
 
 // Contact is where a holder can be reached; ok is false when its address cannot be read.

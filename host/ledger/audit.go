@@ -40,7 +40,7 @@ func Recompute(tx *catalog.Tx, self sdk.OwnerKey) (map[sdk.OwnerKey]catalog.Ledg
 		if plan, known, err := plans(h.Tessera); err != nil {
 			return nil, err
 		} else if known && plan.Owner == self {
-			add(h.Owner, 0, int64(len(h.Fragments))*plan.ShardSize)
+			add(h.Owner, 0, h.Credited()*plan.ShardSize)
 		}
 	}
 	return rows, nil

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
@@ -33,9 +34,9 @@ func TestTheBooksFollowFromTheFacts(t *testing.T) {
 			}
 		}
 		for _, h := range []catalog.Holder{
-			{Tessera: mine, Key: node, Owner: bob, Fragments: []catalog.HeldFragment{{Index: 0}, {Index: 2}}},
-			{Tessera: mine, Key: sdk.NodeKey{8}, Owner: self, Fragments: []catalog.HeldFragment{{Index: 0}}},
-			{Tessera: theirs, Key: node, Owner: bob, Fragments: []catalog.HeldFragment{{Index: 1}}},
+			{Tessera: mine, Key: node, Owner: bob, Fragments: []catalog.HeldFragment{{Index: 0, Acked: time.Unix(1, 0)}, {Index: 2, Acked: time.Unix(1, 0)}}},
+			{Tessera: mine, Key: sdk.NodeKey{8}, Owner: self, Fragments: []catalog.HeldFragment{{Index: 0, Acked: time.Unix(1, 0)}}},
+			{Tessera: theirs, Key: node, Owner: bob, Fragments: []catalog.HeldFragment{{Index: 1, Acked: time.Unix(1, 0)}}},
 		} {
 			if err := tx.PutHolder(h); err != nil {
 				return err

@@ -62,7 +62,7 @@ func (c *Client) push(ctx context.Context, to identity.Contact, e fragment.Fragm
 		return wire.Receipt{}, err
 	}
 	defer s.Close()
-	header := &wire.Replicate{Plan: e.Plan, Index: uint32(e.ID.Index), Size: uint64(e.Size), Purpose: why}
+	header := &wire.Replicate{Plan: e.Plan, Index: uint32(e.ID.Index), Size: uint64(e.Size), Purpose: why, Holds: uint32(e.Holds)}
 	if err := s.Send(header); err != nil {
 		return wire.Receipt{}, err
 	}

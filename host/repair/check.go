@@ -14,6 +14,7 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
@@ -31,7 +32,12 @@ type patient struct {
 	row     catalog.PlanRow
 	plan    *fragment.FragmentPlan
 	holders []catalog.Holder
+	records []holders.Record // what they proved, as of the report
 	report  health.Report
+
+	kept bool  // for somebody else
+	mine []int // fragments on this node, where it is a holder
+	turn turn
 }
 
 func (p *patient) shape() health.Shape {
@@ -51,18 +57,37 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 	if err != nil {
 		return w, err
 	}
-	if w.weather, err = s.askHolders(ctx, w.patients); err != nil {
+	if w.weather, err = s.askHolders(ctx, visits(w.patients), s.audit); err != nil {
 		return w, err
 	}
-	for _, p := range w.patients {
-		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
-			return w, err
-		}
-		if p.report, err = s.Book.Health(p.row.Tessera, p.shape()); err != nil {
-			return w, err
+	ill, err := s.assessOwn(w.patients)
+	if err == nil && len(ill) > 0 {
+		if err = s.discover(ctx, ill); err == nil {
+			_, err = s.assessOwn(ill)
 		}
 	}
-	return w, nil
+	if err != nil {
+		return w, err
+	}
+	return w, s.auditWhole(ctx, w.patients)
+}
+
+// assessOwn judges tesseras and gives those that are not at their target.
+func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
+	for _, p := range patients {
+		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
+			return nil, err
+		}
+		if err = s.assess(p); err != nil {
+			return nil, err
+		}
+		healthy := p.report.Status == health.Healthy
+		s.rounds.checked(p.row.Tessera, s.Now(), healthy)
+		if !healthy {
+			ill = append(ill, p)
+		}
+	}
+	return ill, nil
 }
 
 // admit lists the tesseras this node cares for: its owner's, unless they were deleted. One whose plan
@@ -130,17 +155,20 @@ func visits(patients []*patient) []*visit {
 	return out
 }
 
+// auditor is given what a holder claims, to ask for proofs of some of it.
+type auditor func(ctx context.Context, holder identity.Contact, claims []claim) error
+
 // askHolders asks every holder once and counts how the network looked.
-func (s *Service) askHolders(ctx context.Context, patients []*patient) (*sdk.Weather, error) {
+func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor) (*sdk.Weather, error) {
 	var (
 		mu      sync.Mutex // guards weather
 		weather sdk.Weather
 		g       errgroup.Group
 	)
 	g.SetLimit(askedAtOnce)
-	for _, v := range visits(patients) {
+	for _, v := range visits {
 		g.Go(func() error {
-			answered, err := s.ask(ctx, v)
+			answered, err := s.ask(ctx, v, audit)
 			mu.Lock()
 			defer mu.Unlock()
 			weather.PeersAsked++
@@ -161,12 +189,16 @@ func (s *Service) askHolders(ctx context.Context, patients []*patient) (*sdk.Wea
 
 // ask asks one holder about all its tesseras. One that neither answers nor is alive is recorded as
 // silent; one that is alive but did not answer keeps its standing until its word is too old.
-func (s *Service) ask(ctx context.Context, v *visit) (answered bool, err error) {
+func (s *Service) ask(ctx context.Context, v *visit, audit auditor) (answered bool, err error) {
+	if !v.holder.SilentSince.IsZero() && s.rounds.leave(v.holder.Key, s.Network.Seen(v.holder.Key), s.Now()) {
+		return false, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
+	}
 	contact, ok := holders.Contact(v.holder)
 	if !ok {
 		return false, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
 	}
 	contact = s.Network.Locate(contact)
+	var claims []claim
 	for rest := v.patients; len(rest) > 0; {
 		part := rest[:min(len(rest), perQuestion)]
 		owner, held, covered, err := s.attest(ctx, contact, tesserasOf(part))
@@ -179,12 +211,15 @@ func (s *Service) ask(ctx context.Context, v *visit) (answered bool, err error) 
 		if err != nil {
 			return s.late(ctx, contact, v.holder.Key, rest, err)
 		}
-		if err := s.Book.Attested(contact, owner, statements(part[:covered], held)); err != nil {
+		said := statements(part[:covered], held)
+		if err := s.Book.Attested(contact, owner, said); err != nil {
 			return true, err
 		}
+		claims = append(claims, claimsOf(part, said)...)
 		rest = rest[covered:]
 	}
-	return true, nil
+	s.rounds.answered(v.holder.Key)
+	return true, audit(ctx, contact, claims)
 }
 
 func (s *Service) attest(ctx context.Context, holder identity.Contact, tesseras []sdk.TesseraID) (sdk.OwnerKey, []wire.Holding, int, error) {
@@ -232,6 +267,7 @@ func (s *Service) late(ctx context.Context, contact identity.Contact, key sdk.No
 		s.Log.Info("a holder is alive but did not attest", "peer", contact.ID().Short(), "err", cause)
 		return true, nil
 	}
+	s.rounds.silent(key, s.Now())
 	s.Log.Info("a holder is silent", "peer", contact.ID().Short(), "addr", contact.Addr.String(), "err", cause)
 	return false, s.Book.Silent(key, tesserasOf(rest))
 }
@@ -242,6 +278,19 @@ func tesserasOf(patients []*patient) []sdk.TesseraID {
 		ids[i] = p.row.Tessera
 	}
 	return ids
+}
+
+// balance is what an owner's nodes store for us less what we store for it; an unreadable book says 0.
+func (s *Service) balance(owner sdk.OwnerKey) (balance int64) {
+	err := s.Catalog.View(func(tx *catalog.Tx) error {
+		row, err := tx.Ledger(owner)
+		balance = ledger.Balance(row)
+		return err
+	})
+	if err != nil {
+		s.Log.Error("read ledger", "err", err)
+	}
+	return balance
 }
 
 // view is what the policy sees of a tessera.
@@ -257,6 +306,9 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 		CostBytes:         uint64(p.row.ShardSize) * uint64(p.row.Data+countMissing(p.report.Missing)),
 		PeersShort:        uint32(max(s.config.Replicas-p.report.Peers, 0)),
 		Recoverable:       p.report.Status != health.Unrecoverable || p.row.Own,
+	}
+	if p.kept {
+		v.OwnerBalanceBytes = s.balance(p.row.Owner)
 	}
 	now := s.Now()
 	for _, h := range p.holders {

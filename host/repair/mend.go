@@ -12,7 +12,6 @@ import (
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/scatter"
-	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -31,10 +30,10 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	defer done()
 	p := o.patient
 	// what was wanting when the round began may have been placed since
-	report, err := s.Book.Health(p.row.Tessera, p.shape())
-	if err != nil {
+	if err := s.assess(p); err != nil {
 		return 0, err
 	}
+	report := p.report
 	wanting, newcomers := report.Wanting()
 	if o.Rebuild > 0 {
 		wanting = health.AtMost(silentLast(wanting, p), o.Rebuild)
@@ -47,15 +46,15 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, spool.Remove()) }()
-	purpose := wire.Purpose_CUSTODY
-	if p.row.Own {
-		purpose = wire.Purpose_PUBLISH
-	}
-	result, err := s.Distributor.Distribute(ctx, scatter.Order{
-		Plan: p.plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_REPAIR, Purpose: purpose,
+	what := scatter.Order{
+		Plan: p.plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_REPAIR, Purpose: p.purpose(),
 		Prepare: func(ctx context.Context) error { return s.prepare(ctx, p.plan, wanting, spool) },
 		Open:    func(i int) (io.ReadCloser, error) { return spool.Open(i) },
-	})
+	}
+	if p.kept {
+		s.asHolder(&what, p)
+	}
+	result, err := s.Distributor.Distribute(ctx, what)
 	for _, f := range result.Failures {
 		s.Log.Info("a peer did not take a rebuilt fragment", "tessera", o.Tessera.Short(), "err", f)
 	}
@@ -71,6 +70,15 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 		s.Log.Info("repaired", "tessera", o.Tessera.Short(), "placed", len(result.Placed), "left", left)
 	}
 	return len(result.Placed), err
+}
+
+// asHolder lets a repair by a holder say what it holds, and take what falls to itself.
+func (s *Service) asHolder(o *scatter.Order, p *patient) {
+	self := s.Network.Self(p.row.Tessera)
+	o.Self, o.SelfHolds, o.Holds = &self, p.mine, p.mine[0]+1
+	o.Keep = func(ctx context.Context, index int, body io.Reader) error {
+		return s.Keeper.Keep(ctx, p.plan, index, body)
+	}
 }
 
 // silentLast puts fragments behind the others whose holders are only silent, and may come back.
@@ -126,10 +134,15 @@ func (s *Service) rebuild(ctx context.Context, plan *fragment.FragmentPlan, miss
 
 // encodeAgain codes the owner's own copy once more and keeps only the shards that are wanted.
 func (s *Service) encodeAgain(ctx context.Context, plan *fragment.FragmentPlan, wanted []int, spool *fragment.Spool) error {
+	return s.encodeOwn(ctx, plan, only{spool, wanted})
+}
+
+// encodeOwn codes the owner's own copy into a sink; what is in it counts only when there is no error.
+func (s *Service) encodeOwn(ctx context.Context, plan *fragment.FragmentPlan, sink fragment.Sink) error {
 	r, w := io.Pipe()
 	defer r.Close()
 	go func() { w.CloseWithError(s.Archive.Pack(ctx, plan.Tessera, w)) }()
-	hashes, err := fragment.Encode(ctx, plan.Params, r, only{spool, wanted})
+	hashes, err := fragment.Encode(ctx, plan.Params, r, sink)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,9 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/policy"
+	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/scatter"
 	"github.com/tesseras/tesseras/host/vfs"
 	"github.com/tesseras/tesseras/host/wire"
@@ -36,6 +38,24 @@ type Network interface {
 	Locate(identity.Contact) identity.Contact
 	// Ping tells whether a peer is alive.
 	Ping(ctx context.Context, to identity.Contact) error
+	// Prove challenges a peer for a fragment and checks the answer, which is proof.ErrWrong when it
+	// proves nothing.
+	Prove(ctx context.Context, holder identity.Contact, c proof.Claim, nonce [32]byte, whole bool) (peer.Proof, error)
+	// Watch asks a peer how long ago it checked each of these tesseras; a negative age is never.
+	Watch(ctx context.Context, to identity.Contact, tesseras []sdk.TesseraID) ([]time.Duration, error)
+	// Others names those who may hold fragments of a tessera, but for those who are known to be out of
+	// reach.
+	Others(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error)
+	// Owners tells which owners have a node that is not known to be silent.
+	Owners() map[sdk.OwnerKey]bool
+	// Seen is when a peer was last heard of; zero is never.
+	Seen(sdk.NodeKey) time.Time
+	// Self is this node as one that could hold a fragment of a tessera.
+	Self(sdk.TesseraID) scatter.Candidate
+	// Subnet is the one this node is in, "" where it is not known.
+	Subnet() string
+	// RoundTrip is how long a question and its answer take to a peer and back; 0 = not measured.
+	RoundTrip(identity.Contact) time.Duration
 }
 
 // Documents keeps plans as plain files. A missing one is fs.ErrNotExist.
@@ -78,6 +98,8 @@ type Deps struct {
 	Policy      Policy
 	Distributor Distributor
 	Turns       *scatter.Turns
+	Keeper      Keeper
+	Self        sdk.NodeKey
 	Owner       sdk.OwnerKey
 	Log         *slog.Logger
 	Now         func() time.Time
@@ -85,10 +107,14 @@ type Deps struct {
 
 // Config is what the operator chose.
 type Config struct {
-	Interval         time.Duration // between two rounds, by which the policy measures its patience
-	Replicas         int           // least number of distinct peers of a tessera
-	MinFree          uint64        // bytes that stay free on the disk
-	DeficitAllowance uint64        // by which an owner may owe us
+	Interval time.Duration // between two rounds, by which the policy measures its patience
+	Replicas int           // least number of distinct peers of a tessera
+	Proofs   int           // fragments of each holder that are drawn for a proof each round; 0 = none
+	// Whole is in how many rounds, on average, one holder is asked for the keyed hash of a whole fragment,
+	// for which the owner has to code the tessera again; 0 = never.
+	Whole            int
+	MinFree          uint64 // bytes that stay free on the disk
+	DeficitAllowance uint64 // by which an owner may owe us
 	// Institutional tells whether this node has verified an owner as an institution; nil = never.
 	Institutional func(sdk.OwnerKey) bool
 }
@@ -97,10 +123,11 @@ type Config struct {
 type Service struct {
 	Deps
 	config Config
+	rounds *rounds
 }
 
 // New returns a Service.
-func New(d Deps, c Config) *Service { return &Service{d, c} }
+func New(d Deps, c Config) *Service { return &Service{d, c, newRounds()} }
 
 // Summary is what a round did.
 type Summary struct {

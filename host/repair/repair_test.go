@@ -22,7 +22,9 @@ import (
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	speaker "github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/policy"
+	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/repair"
 	"github.com/tesseras/tesseras/host/scatter"
 	"github.com/tesseras/tesseras/host/tessera"
@@ -60,8 +62,11 @@ type peer struct {
 	ping   error
 	covers int // tesseras in one answer; 0 is all
 	asked  int
-	moved  netip.AddrPort
-	at     netip.AddrPort // where it was asked last
+	// proves answers challenges; nil proves what is held
+	proves     func(proof.Claim) (speaker.Proof, error)
+	challenged [][32]byte
+	moved      netip.AddrPort
+	at         netip.AddrPort // where it was asked last
 }
 
 // tale is a tessera of the owner's, cut 4+2 or 4+4, and its packed bytes as the own copy gives them.
@@ -113,11 +118,11 @@ func newWard(t *testing.T) *ward {
 	}
 	w.owner = id.Owner
 	now := func() time.Time { return w.clock }
-	w.book = holders.New(w.catalog, nothing{}, w.owner.Key(), holders.Config{Replicas: replicas}, now)
+	w.book = holders.New(w.catalog, nothing{}, w.owner.Key(), holders.Config{Replicas: replicas, Proofs: true}, now)
 	w.Service = repair.New(repair.Deps{
 		FS: limited{dir, w}, Network: w, Documents: w, Archive: w, Collect: w.collect, Catalog: w.catalog, Book: w.book,
 		Policy: engine, Distributor: w, Turns: w.turns, Owner: w.owner.Key(), Log: slog.New(slog.DiscardHandler), Now: now,
-	}, repair.Config{Interval: time.Hour, Replicas: replicas})
+	}, repair.Config{Interval: time.Hour, Replicas: replicas, Proofs: 8})
 	return w
 }
 
@@ -248,6 +253,48 @@ func (w *ward) Ping(_ context.Context, c identity.Contact) error {
 	defer w.mu.Unlock()
 	w.pinged++
 	return w.peers[c.Key].ping
+}
+
+// What a holder asks; an owner's node does not.
+
+func (w *ward) Watch(context.Context, identity.Contact, []sdk.TesseraID) ([]time.Duration, error) {
+	return nil, errors.New("an owner watches nobody")
+}
+
+func (w *ward) Others(context.Context, sdk.TesseraID) ([]identity.Contact, error) { return nil, nil }
+
+func (w *ward) Owners() map[sdk.OwnerKey]bool { return nil }
+
+func (w *ward) Seen(sdk.NodeKey) time.Time { return time.Time{} }
+
+func (w *ward) Self(sdk.TesseraID) scatter.Candidate { return scatter.Candidate{} }
+
+func (w *ward) Subnet() string { return "" }
+
+// RoundTrip implements repair.Network.
+func (w *ward) RoundTrip(identity.Contact) time.Duration { return time.Millisecond }
+
+// Prove implements repair.Network: whoever holds a fragment can prove it, unless it lost the bytes.
+func (w *ward) Prove(_ context.Context, c identity.Contact, claim proof.Claim, nonce [32]byte, whole bool) (out speaker.Proof, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.peers[c.Key]
+	p.challenged = append(p.challenged, nonce)
+	if p.proves != nil {
+		return p.proves(claim)
+	}
+	for _, f := range p.held[claim.Tessera] {
+		if f.Index != claim.Index || f.Checksum != claim.Checksum {
+			continue
+		}
+		if whole {
+			h := digest.NewKeyed(nonce)
+			h.Write(w.cases[claim.Tessera].shards[claim.Index])
+			out.Whole = h.Sum()
+		}
+		return out, nil
+	}
+	return out, wire.Refuse(wire.Code_NOT_FOUND, "not here")
 }
 
 // Plan implements repair.Documents.

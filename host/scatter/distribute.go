@@ -56,6 +56,13 @@ type Order struct {
 	Prepare func(ctx context.Context) error
 	// Open gives the bytes of a fragment; it is called from several goroutines.
 	Open func(index int) (io.ReadCloser, error)
+	// Holds, when not 0, is 1 + the index of a fragment that this node holds and can prove.
+	Holds int
+	// Self, when not nil, lets this node itself take part, as a holder like others: Keep then takes what
+	// falls to it. SelfHolds is what it holds already.
+	Self      *Candidate
+	SelfHolds []int
+	Keep      func(ctx context.Context, index int, body io.Reader) error
 	// Placed is told of each fragment whose receipt is safe, from several goroutines; may be nil.
 	Placed func(Placed)
 }
@@ -86,6 +93,12 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 			job.Candidates = append(job.Candidates, c)
 		}
 	}
+	if o.Self != nil {
+		job.Holdings = append(job.Holdings, selfHolding(o))
+		if o.Newcomers == 0 {
+			job.Candidates = append(job.Candidates, *o.Self)
+		}
+	}
 	if take := min(o.Newcomers, len(job.Candidates)); take > 0 { // their share, or they would be the fullest next
 		job.Missing = health.ForNewcomers(o.Missing, take, o.Newcomers)
 	}
@@ -112,11 +125,25 @@ func (d *Distributor) send(ctx context.Context, to identity.Contact, index int, 
 		return err
 	}
 	defer body.Close()
-	receipt, err := d.network.Push(ctx, to, o.Plan.Envelope(index, body), o.Purpose)
+	if o.Self != nil && to.Key == o.Self.Peer.Key {
+		return o.Keep(ctx, index, body)
+	}
+	envelope := o.Plan.Envelope(index, body)
+	envelope.Holds = o.Holds
+	receipt, err := d.network.Push(ctx, to, envelope, o.Purpose)
 	if err != nil {
 		return err
 	}
 	return d.book.Acknowledge(to, receipt)
+}
+
+// selfHolding is what the policy sees of what this node holds itself.
+func selfHolding(o Order) *sdk.Holding {
+	out := &sdk.Holding{Id: o.Self.View.Id, Subnet: o.Self.View.Subnet, Operator: o.Self.View.Operator}
+	for _, i := range o.SelfHolds {
+		out.Fragments = append(out.Fragments, uint32(i))
+	}
+	return out
 }
 
 // holding is what the policy sees of a holder; view is nil for one that is no candidate now.

@@ -41,6 +41,10 @@ func FuzzAccountRequest(f *testing.F) { fuzzKind(f, wire.KindAccountRequest) }
 func FuzzDialBack(f *testing.F)       { fuzzKind(f, wire.KindDialBack) }
 func FuzzDialBackAck(f *testing.F)    { fuzzKind(f, wire.KindDialBackAck) }
 func FuzzAccount(f *testing.F)        { fuzzKind(f, wire.KindAccount) }
+func FuzzChallenge(f *testing.F)      { fuzzKind(f, wire.KindChallenge) }
+func FuzzProof(f *testing.F)          { fuzzKind(f, wire.KindProof) }
+func FuzzWatch(f *testing.F)          { fuzzKind(f, wire.KindWatch) }
+func FuzzChecked(f *testing.F)        { fuzzKind(f, wire.KindChecked) }
 
 // FuzzFrame gives whole streams, header and all.
 func FuzzFrame(f *testing.F) {
@@ -114,6 +118,10 @@ func zeroRequired(m wire.Message) bool {
 		return m.GetTimeMs() == 0
 	case *wire.AttestResponse:
 		return m.GetTimeMs() == 0
+	case *wire.Proof:
+		return m.GetTimeMs() == 0
+	case *wire.Checked:
+		return m.GetTimeMs() == 0
 	case *wire.Replicate:
 		return len(m.GetPlan()) == 0
 	case *wire.Forget:
@@ -143,6 +151,10 @@ func look(m wire.Message) {
 		wire.VerifyReceipt(m)
 	case *wire.AttestResponse:
 		wire.VerifyAttestation(m, sampleRequest(), [32]byte(m.GetHolder()), [32]byte(m.GetVerifier()))
+	case *wire.Proof:
+		wire.VerifyProof(m, sampleChallenge(), [32]byte(m.GetHolder()), [32]byte(m.GetVerifier()))
+	case *wire.Checked:
+		wire.VerifyChecked(m, sampleWatch(), [32]byte(m.GetHolder()), [32]byte(m.GetVerifier()))
 	}
 }
 
@@ -218,6 +230,8 @@ func TestReadingAllocatesLittle(t *testing.T) {
 		"holding no fragments": {wire.KindAttestResponse, append(field(6, make([]byte, 1_000_000)), statement...)},
 		"empty tesseras":       {wire.KindAttestRequest, many(30_000, field(2, nil))},
 		"empty plans":          {wire.KindPlanResponse, many(30_000, field(1, nil))},
+		"slices":               {wire.KindProof, append(many(9, field(5, make([]byte, 4096))), statement...)},
+		"empty slices":         {wire.KindProof, many(15_000, field(5, nil))},
 		"versions":             {wire.KindHello, many(2_000, varint(3, 1))},
 		"packed, then no more": {wire.KindHello, field(3, many(4_000, []byte{1}))},
 	} {

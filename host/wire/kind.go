@@ -21,6 +21,8 @@ const (
 	MaxSoftwareText = 128      // bytes
 	MaxDomain       = 253      // bytes
 	MaxOperator     = 128      // bytes
+	MaxSlices       = 9        // slices in Proof
+	maxSlice        = 4 << 10  // bytes; the one of a content of 1 GiB has 2,312
 	maxVersions     = 16
 	maxHoldings     = 1<<20 - 1<<10
 )
@@ -58,6 +60,10 @@ const (
 	KindAccount        Kind = 27
 	KindDialBack       Kind = 28
 	KindDialBackAck    Kind = 29
+	KindChallenge      Kind = 22
+	KindProof          Kind = 23
+	KindWatch          Kind = 24
+	KindChecked        Kind = 25
 )
 
 // kind is all that is known about one kind of message.
@@ -97,6 +103,10 @@ var kinds = [...]kind{
 	KindAccount:        {"Account", 1 * kib, &accountShape, func() Message { return new(Account) }},
 	KindDialBack:       {"DialBack", 1 * kib, &emptyShape, func() Message { return new(DialBack) }},
 	KindDialBackAck:    {"DialBackAck", 1 * kib, &dialBackAckShape, func() Message { return new(DialBackAck) }},
+	KindChallenge:      {"Challenge", 1 * kib, &challengeShape, func() Message { return new(Challenge) }},
+	KindProof:          {"Proof", MaxSlices*maxSlice + 1*kib, &proofShape, func() Message { return new(Proof) }},
+	KindWatch:          {"Watch", 64 * kib, &attestRequestShape, func() Message { return new(Watch) }},
+	KindChecked:        {"Checked", 16 * kib, &checkedShape, func() Message { return new(Checked) }},
 }
 
 // Known tells whether this node has a message for the kind.
@@ -170,6 +180,14 @@ func KindOf(m Message) Kind {
 		return KindDialBack
 	case *DialBackAck:
 		return KindDialBackAck
+	case *Challenge:
+		return KindChallenge
+	case *Proof:
+		return KindProof
+	case *Watch:
+		return KindWatch
+	case *Checked:
+		return KindChecked
 	}
 	return 0
 }

@@ -74,6 +74,24 @@ func sampleAttestation() wire.Attestation {
 	}}
 }
 
+func sampleChallenge() *wire.Challenge {
+	nonce, t, sum := filled(9), filled(1), filled(3)
+	return &wire.Challenge{Nonce: nonce[:], Tessera: t[:], Index: 7, Checksum: sum[:], Whole: true}
+}
+
+func sampleSlices() [][]byte { return [][]byte{[]byte("one"), []byte("another")} }
+
+func sampleWatch() *wire.Watch {
+	q := &wire.Watch{Nonce: bytes.Repeat([]byte{9}, 32)}
+	for b := byte(1); b <= 2; b++ {
+		t := filled(b)
+		q.Tesseras = append(q.Tesseras, t[:])
+	}
+	return q
+}
+
+func sampleTimes() []time.Time { return []time.Time{{}, when.Add(-time.Hour)} }
+
 // samples has a message of every kind, every field set.
 func samples(t testing.TB) []wire.Message {
 	t.Helper()
@@ -100,7 +118,7 @@ func samples(t testing.TB) []wire.Message {
 		&wire.StoreAck{Stored: 1, Refused: 2},
 		&wire.FindPointers{Tessera: id32},
 		&wire.Pointers{Pointers: []*wire.SignedPointer{pointer}, Closer: []*wire.Contact{contact}},
-		&wire.Replicate{Plan: []byte("tesseras plan 1\n"), Index: 3, Size: 1 << 20, Purpose: wire.Purpose_PUBLISH},
+		&wire.Replicate{Plan: []byte("tesseras plan 1\n"), Index: 3, Size: 1 << 20, Purpose: wire.Purpose_PUBLISH, Holds: 4},
 		wire.SignReceipt(id.Node, sampleReceipt(id)),
 		sampleRequest(),
 		wire.SignAttestation(id.Node, sampleRequest(), sampleAttestation()),
@@ -114,5 +132,9 @@ func samples(t testing.TB) []wire.Message {
 		&wire.DialBackAck{Reached: true, Tried: &wire.Address{Ip: []byte{203, 0, 113, 7}, Port: 4433}},
 		&wire.AccountRequest{},
 		&wire.Account{Kept: 1 << 30, Given: 3},
+		sampleChallenge(),
+		wire.SignProof(id.Node, sampleChallenge(), filled(4), sampleSlices(), filled(8), when),
+		sampleWatch(),
+		wire.SignChecked(id.Node, sampleWatch(), filled(4), sampleTimes(), when),
 	}
 }

@@ -99,7 +99,7 @@ var (
 	storePointersShape = shape{message(1, "pointers", &pointerShape, MaxPointers)}
 	storeAckShape      = shape{number(1, "stored"), number(2, "refused")}
 	pointersShape      = shape{message(1, "pointers", &pointerShape, MaxPointers), message(2, "closer", &contactShape, MaxNodes)}
-	replicateShape     = shape{blob(1, "plan", MaxPlan).required(), number(2, "index"), number(3, "size"), number(4, "purpose")}
+	replicateShape     = shape{blob(1, "plan", MaxPlan).required(), number(2, "index"), number(3, "size"), number(4, "purpose"), number(5, "holds")}
 	replicateAckShape  = shape{
 		id(1, "tessera"), id(2, "owner"), number(3, "index"), id(4, "checksum"), number(5, "size"),
 		id(6, "holder"), id(7, "holder's owner"), id(8, "sender"), number(9, "time").required(), signature(10),
@@ -119,6 +119,16 @@ var (
 	dialBackAckShape    = shape{number(1, "reached"), message(2, "tried address", &addressShape, 1)}
 	forgetAckShape      = shape{number(1, "removed")}
 	accountShape        = shape{number(1, "kept"), number(2, "given")}
+	challengeShape      = shape{id(1, "nonce"), id(2, "tessera"), number(3, "index"), id(4, "checksum"), number(5, "whole")}
+	proofShape          = shape{
+		id(1, "holder"), id(2, "verifier"), id(3, "nonce"), number(4, "time").required(),
+		{number: 5, name: "slices", wants: wantsBytes, most: MaxSlices, bytes: maxSlice},
+		blob(6, "whole", sdk.IDSize), signature(7),
+	}
+	checkedShape = shape{
+		id(1, "holder"), id(2, "verifier"), id(3, "nonce"), number(4, "time").required(),
+		blob(5, "times", 8*MaxAttested), signature(6),
+	}
 )
 
 var errTruncated = errors.New("truncated")

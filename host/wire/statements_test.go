@@ -36,7 +36,13 @@ func TestGoldenStatements(t *testing.T) {
 	a := wire.SignAttestation(id.Node, sampleRequest(), sampleAttestation())
 	fmt.Fprintf(&b, "attestation verifier 04*32, nonce 09*32, time %d, covered 3,\n"+
 		"            held: 01*32 with fragment 0 of 05*32 and 254 of 06*32, 03*32 with fragment 2 of the BLAKE3 of nothing\n"+
-		"signature   %x\n", a.GetTimeMs(), a.GetSignature())
+		"signature   %x\n\n", a.GetTimeMs(), a.GetSignature())
+	proof := wire.SignProof(id.Node, sampleChallenge(), filled(4), sampleSlices(), filled(8), when)
+	fmt.Fprintf(&b, "proof       verifier 04*32, nonce 09*32, tessera 01*32, index 7, checksum 03*32, time %d,\n"+
+		"            slices \"one\" and \"another\", keyed hash 08*32\nsignature   %x\n\n", proof.GetTimeMs(), proof.GetSignature())
+	c := wire.SignChecked(id.Node, sampleWatch(), filled(4), sampleTimes(), when)
+	fmt.Fprintf(&b, "checked     verifier 04*32, nonce 09*32, time %d, tesseras 01*32, 02*32, never and %d\nsignature   %x\n",
+		c.GetTimeMs(), sampleTimes()[1].UnixMilli(), c.GetSignature())
 	golden := filepath.Join("testdata", "statements.txt")
 	if *update {
 		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
@@ -62,6 +68,8 @@ func changes(m wire.Message) map[string]wire.Message {
 			continue
 		case f.Kind() == protoreflect.BytesKind:
 			v.Bytes()[5] ^= 1 // of the clone
+		case f.Kind() == protoreflect.BoolKind:
+			c.ProtoReflect().Set(f, protoreflect.ValueOfBool(!v.Bool()))
 		case f.Kind() == protoreflect.Uint32Kind:
 			c.ProtoReflect().Set(f, protoreflect.ValueOfUint32(uint32(v.Uint())+1))
 		case f.Kind() == protoreflect.Uint64Kind:

@@ -51,6 +51,7 @@ const (
 	Code_DELETED        Code = 16 // the owner deleted that tessera
 	Code_TOO_SLOW       Code = 17 // fewer bytes in a while than the floor
 	Code_CANCELLED      Code = 18 // the asker lost interest
+	Code_DAMAGED        Code = 19 // what should be here is missing or wrong
 )
 
 // Enum value maps for Code.
@@ -75,6 +76,7 @@ var (
 		16: "DELETED",
 		17: "TOO_SLOW",
 		18: "CANCELLED",
+		19: "DAMAGED",
 	}
 	Code_value = map[string]int32{
 		"OK":             0,
@@ -96,6 +98,7 @@ var (
 		"DELETED":        16,
 		"TOO_SLOW":       17,
 		"CANCELLED":      18,
+		"DAMAGED":        19,
 	}
 )
 
@@ -1042,6 +1045,7 @@ type Replicate struct {
 	Index         uint32                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
 	Purpose       Purpose                `protobuf:"varint,4,opt,name=purpose,proto3,enum=tesseras.wire.v1.Purpose" json:"purpose,omitempty"`
+	Holds         uint32                 `protobuf:"varint,5,opt,name=holds,proto3" json:"holds,omitempty"` // 1 + the index of a fragment that the sender holds and will prove; 0 = none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1102,6 +1106,13 @@ func (x *Replicate) GetPurpose() Purpose {
 		return x.Purpose
 	}
 	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *Replicate) GetHolds() uint32 {
+	if x != nil {
+		return x.Holds
+	}
+	return 0
 }
 
 // ReplicateAck is a signed receipt: the holder has made the fragment durable.
@@ -1845,6 +1856,315 @@ func (x *DialBackAck) GetTried() *Address {
 	return nil
 }
 
+// Challenge asks a holder to prove that it has the bytes of a fragment. WIRE.md says which chunks the
+// nonce chooses.
+type Challenge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"` // 32 fresh random bytes
+	Tessera       []byte                 `protobuf:"bytes,2,opt,name=tessera,proto3" json:"tessera,omitempty"`
+	Index         uint32                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Checksum      []byte                 `protobuf:"bytes,4,opt,name=checksum,proto3" json:"checksum,omitempty"` // as the plan names it
+	Whole         bool                   `protobuf:"varint,5,opt,name=whole,proto3" json:"whole,omitempty"`      // the keyed hash of all bytes is wanted too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Challenge) Reset() {
+	*x = Challenge{}
+	mi := &file_wire_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Challenge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Challenge) ProtoMessage() {}
+
+func (x *Challenge) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
+func (*Challenge) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Challenge) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Challenge) GetTessera() []byte {
+	if x != nil {
+		return x.Tessera
+	}
+	return nil
+}
+
+func (x *Challenge) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Challenge) GetChecksum() []byte {
+	if x != nil {
+		return x.Checksum
+	}
+	return nil
+}
+
+func (x *Challenge) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+// Proof answers Challenge.
+type Proof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holder        []byte                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`     // node key
+	Verifier      []byte                 `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"` // node key of who asked
+	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	Slices        [][]byte               `protobuf:"bytes,5,rep,name=slices,proto3" json:"slices,omitempty"`       // a Bao slice for each chunk asked, ascending; at most 9
+	Whole         []byte                 `protobuf:"bytes,6,opt,name=whole,proto3" json:"whole,omitempty"`         // keyed BLAKE3 of the fragment, the nonce being the key; empty unless asked
+	Signature     []byte                 `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"` // by the holder's node key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proof) Reset() {
+	*x = Proof{}
+	mi := &file_wire_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proof) ProtoMessage() {}
+
+func (x *Proof) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proof.ProtoReflect.Descriptor instead.
+func (*Proof) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Proof) GetHolder() []byte {
+	if x != nil {
+		return x.Holder
+	}
+	return nil
+}
+
+func (x *Proof) GetVerifier() []byte {
+	if x != nil {
+		return x.Verifier
+	}
+	return nil
+}
+
+func (x *Proof) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Proof) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *Proof) GetSlices() [][]byte {
+	if x != nil {
+		return x.Slices
+	}
+	return nil
+}
+
+func (x *Proof) GetWhole() []byte {
+	if x != nil {
+		return x.Whole
+	}
+	return nil
+}
+
+func (x *Proof) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Watch asks when the peer last checked the health of these tesseras.
+type Watch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`       // 32 fresh random bytes
+	Tesseras      [][]byte               `protobuf:"bytes,2,rep,name=tesseras,proto3" json:"tesseras,omitempty"` // at most 1,024
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Watch) Reset() {
+	*x = Watch{}
+	mi := &file_wire_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Watch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Watch) ProtoMessage() {}
+
+func (x *Watch) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Watch.ProtoReflect.Descriptor instead.
+func (*Watch) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Watch) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Watch) GetTesseras() [][]byte {
+	if x != nil {
+		return x.Tesseras
+	}
+	return nil
+}
+
+// Checked answers Watch, for all tesseras of the request.
+type Checked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holder        []byte                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`     // node key of who answers
+	Verifier      []byte                 `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"` // node key of who asked
+	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	Times         []byte                 `protobuf:"bytes,5,opt,name=times,proto3" json:"times,omitempty"`         // for each tessera, in the order of the request, 8 bytes: when, in ms; 0 = never
+	Signature     []byte                 `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"` // by the node key of who answers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checked) Reset() {
+	*x = Checked{}
+	mi := &file_wire_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checked) ProtoMessage() {}
+
+func (x *Checked) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checked.ProtoReflect.Descriptor instead.
+func (*Checked) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Checked) GetHolder() []byte {
+	if x != nil {
+		return x.Holder
+	}
+	return nil
+}
+
+func (x *Checked) GetVerifier() []byte {
+	if x != nil {
+		return x.Verifier
+	}
+	return nil
+}
+
+func (x *Checked) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Checked) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *Checked) GetTimes() []byte {
+	if x != nil {
+		return x.Times
+	}
+	return nil
+}
+
+func (x *Checked) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
@@ -1909,12 +2229,13 @@ const file_wire_proto_rawDesc = "" +
 	"\atessera\x18\x01 \x01(\fR\atessera\"z\n" +
 	"\bPointers\x12;\n" +
 	"\bpointers\x18\x01 \x03(\v2\x1f.tesseras.wire.v1.SignedPointerR\bpointers\x121\n" +
-	"\x06closer\x18\x02 \x03(\v2\x19.tesseras.wire.v1.ContactR\x06closer\"~\n" +
+	"\x06closer\x18\x02 \x03(\v2\x19.tesseras.wire.v1.ContactR\x06closer\"\x94\x01\n" +
 	"\tReplicate\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\fR\x04plan\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x123\n" +
-	"\apurpose\x18\x04 \x01(\x0e2\x19.tesseras.wire.v1.PurposeR\apurpose\"\x8e\x02\n" +
+	"\apurpose\x18\x04 \x01(\x0e2\x19.tesseras.wire.v1.PurposeR\apurpose\x12\x14\n" +
+	"\x05holds\x18\x05 \x01(\rR\x05holds\"\x8e\x02\n" +
 	"\fReplicateAck\x12\x18\n" +
 	"\atessera\x18\x01 \x01(\fR\atessera\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x14\n" +
@@ -1961,7 +2282,31 @@ const file_wire_proto_rawDesc = "" +
 	"\bDialBack\"X\n" +
 	"\vDialBackAck\x12\x18\n" +
 	"\areached\x18\x01 \x01(\bR\areached\x12/\n" +
-	"\x05tried\x18\x02 \x01(\v2\x19.tesseras.wire.v1.AddressR\x05tried*\xa2\x02\n" +
+	"\x05tried\x18\x02 \x01(\v2\x19.tesseras.wire.v1.AddressR\x05tried\"\x83\x01\n" +
+	"\tChallenge\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x18\n" +
+	"\atessera\x18\x02 \x01(\fR\atessera\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\x12\x1a\n" +
+	"\bchecksum\x18\x04 \x01(\fR\bchecksum\x12\x14\n" +
+	"\x05whole\x18\x05 \x01(\bR\x05whole\"\xb6\x01\n" +
+	"\x05Proof\x12\x16\n" +
+	"\x06holder\x18\x01 \x01(\fR\x06holder\x12\x1a\n" +
+	"\bverifier\x18\x02 \x01(\fR\bverifier\x12\x14\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12\x17\n" +
+	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x16\n" +
+	"\x06slices\x18\x05 \x03(\fR\x06slices\x12\x14\n" +
+	"\x05whole\x18\x06 \x01(\fR\x05whole\x12\x1c\n" +
+	"\tsignature\x18\a \x01(\fR\tsignature\"9\n" +
+	"\x05Watch\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x1a\n" +
+	"\btesseras\x18\x02 \x03(\fR\btesseras\"\xa0\x01\n" +
+	"\aChecked\x12\x16\n" +
+	"\x06holder\x18\x01 \x01(\fR\x06holder\x12\x1a\n" +
+	"\bverifier\x18\x02 \x01(\fR\bverifier\x12\x14\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12\x17\n" +
+	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x14\n" +
+	"\x05times\x18\x05 \x01(\fR\x05times\x12\x1c\n" +
+	"\tsignature\x18\x06 \x01(\fR\tsignature*\xaf\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\r\n" +
@@ -1984,7 +2329,8 @@ const file_wire_proto_rawDesc = "" +
 	"\bDEFERRED\x10\x0f\x12\v\n" +
 	"\aDELETED\x10\x10\x12\f\n" +
 	"\bTOO_SLOW\x10\x11\x12\r\n" +
-	"\tCANCELLED\x10\x12*<\n" +
+	"\tCANCELLED\x10\x12\x12\v\n" +
+	"\aDAMAGED\x10\x13*<\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aPUBLISH\x10\x01\x12\v\n" +
@@ -2003,7 +2349,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_wire_proto_goTypes = []any{
 	(Code)(0),              // 0: tesseras.wire.v1.Code
 	(Purpose)(0),           // 1: tesseras.wire.v1.Purpose
@@ -2036,6 +2382,10 @@ var file_wire_proto_goTypes = []any{
 	(*Account)(nil),        // 28: tesseras.wire.v1.Account
 	(*DialBack)(nil),       // 29: tesseras.wire.v1.DialBack
 	(*DialBackAck)(nil),    // 30: tesseras.wire.v1.DialBackAck
+	(*Challenge)(nil),      // 31: tesseras.wire.v1.Challenge
+	(*Proof)(nil),          // 32: tesseras.wire.v1.Proof
+	(*Watch)(nil),          // 33: tesseras.wire.v1.Watch
+	(*Checked)(nil),        // 34: tesseras.wire.v1.Checked
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: tesseras.wire.v1.Error.code:type_name -> tesseras.wire.v1.Code
@@ -2069,7 +2419,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,8 +1,9 @@
 // Package demo answers: does the main job hold, on this computer, with these files?
 //
-// It runs a small network of real node processes, preserves a folder, kills holders without warning,
-// waits for the repair, destroys the owner, restores the folder on an empty node and compares it byte
-// by byte. It knows the nodes only as a person does: through the command line and its JSON.
+// It runs a small network of real node processes, preserves a folder, destroys its owner, kills holders
+// without warning in two waves, lets those who are left repair by themselves, restores the folder on an
+// empty node and compares it byte by byte. It knows the nodes only as a person does: through the command
+// line and its JSON.
 package demo
 
 import (
@@ -13,7 +14,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -22,7 +22,7 @@ type Options struct {
 	Path string // folder to preserve; "" makes a sample
 	// Nodes counts the holders alone; the owner and the empty node come on top.
 	Nodes int
-	Kill  int
+	Kill  int    // holders in the first wave
 	Seed  uint64 // chooses who is killed and what the sample holds
 	Keep  bool   // leave the data directories behind
 	// Program is the executable that is both node and command line.
@@ -35,6 +35,7 @@ type Options struct {
 type Result struct {
 	Nodes            int      `json:"nodes"`
 	Killed           int      `json:"killed"`
+	Waves            []int    `json:"waves"` // how many were killed at once
 	ID               string   `json:"id"`
 	Tier             string   `json:"tier"`
 	Files            int      `json:"files"`
@@ -59,13 +60,16 @@ type Seconds struct {
 	Start   float64 `json:"start"`
 	Create  float64 `json:"create"`
 	Publish float64 `json:"publish"`
-	Repair  float64 `json:"repair"`
+	Repair  float64 `json:"repair"` // of both waves
 	Restore float64 `json:"restore"`
 	Total   float64 `json:"total"`
 }
 
-// repairInterval is the owner's maintenance interval here; a real node takes 24 h.
-const repairInterval = "2s"
+// impatient is how nodes are configured here: a real one looks after itself every 24 h and asks every
+// holder for more proofs.
+var impatient = [...]string{
+	"TESSERAS_REPLICATION__REPAIR_INTERVAL=2s", "TESSERAS_REPLICATION__REPAIR_JITTER=500ms", "TESSERAS_REPLICATION__PROOFS_PER_HOLDER=2",
+}
 
 // Run does all of it. The processes and, unless Keep, the folders are gone when it returns, also when
 // ctx was cancelled. An error means that a part could not be done; a Result that is not Identical
@@ -76,7 +80,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		return Result{}, err
 	}
 	s := &show{Options: o, base: base, rng: rand.New(rand.NewPCG(o.Seed, 1)), begun: time.Now()}
-	s.result = Result{Nodes: o.Nodes, Seed: o.Seed, Sources: []Source{}}
+	s.result = Result{Nodes: o.Nodes, Seed: o.Seed, Sources: []Source{}, Waves: []int{}}
 	defer func() {
 		s.fleet.killAll()
 		if o.Keep {
@@ -86,7 +90,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		err = errors.Join(err, os.RemoveAll(base))
 	}()
 	for _, act := range []func(context.Context) error{
-		s.prepare, s.startNodes, s.create, s.publish, s.killHolders, s.awaitRepair, s.destroyOwner, s.restore,
+		s.prepare, s.startNodes, s.create, s.publish, s.destroyOwner, s.firstWave, s.awaitRepair, s.secondWave, s.awaitRepair, s.restore,
 	} {
 		if err := act(ctx); err != nil {
 			return s.result, err
@@ -104,8 +108,9 @@ type show struct {
 	begun  time.Time
 	fleet  fleet
 	owner  *node
-	before map[string][]int // node id -> fragments, before the kill
-	dead   map[string]bool  // node ids
+	data   int             // fragments that suffice
+	dead   map[string]bool // node ids
+	left   spread          // after the last wave
 	result Result
 }
 
@@ -127,17 +132,16 @@ func (s *show) prepare(context.Context) error {
 func (s *show) startNodes(ctx context.Context) error {
 	s.say("Starting %d holders and one owner, each a process of its own.", s.Nodes)
 	begun := time.Now()
-	first, err := s.fleet.start(ctx, "holder-01", "")
+	first, err := s.fleet.start(ctx, "holder-01", "", impatient[:]...)
 	if err != nil {
 		return err
 	}
 	for i := 2; i <= s.Nodes; i++ {
-		if _, err := s.fleet.launch(fmt.Sprintf("holder-%02d", i), first.addr); err != nil {
+		if _, err := s.fleet.launch(fmt.Sprintf("holder-%02d", i), first.addr, impatient[:]...); err != nil {
 			return err
 		}
 	}
-	s.owner, err = s.fleet.launch("owner", first.addr, "TESSERAS_REPLICATION__REPAIR_INTERVAL="+repairInterval, "TESSERAS_REPLICATION__REPAIR_JITTER=0s")
-	if err != nil {
+	if s.owner, err = s.fleet.launch("owner", first.addr, impatient[:]...); err != nil {
 		return err
 	}
 	for _, n := range s.fleet.nodes {
@@ -192,72 +196,89 @@ func (s *show) publish(ctx context.Context) error {
 	return nil
 }
 
-func (s *show) killHolders(ctx context.Context) error {
+func (s *show) destroyOwner(ctx context.Context) error {
 	status, err := s.owner.status(ctx, s.result.ID)
 	if err != nil {
 		return err
 	}
-	s.before = status.live()
+	s.data = status.Fragments.Data
+	s.owner.kill()
+	if err := os.RemoveAll(s.owner.dir); err != nil {
+		return err
+	}
+	s.dead = map[string]bool{s.owner.id: true}
+	s.say("The owner's process is killed and its disk wiped: keys, photos and all. Nobody is in charge now.")
+	return nil
+}
+
+func (s *show) firstWave(ctx context.Context) error { return s.wave(ctx, s.Kill) }
+
+// secondWave kills as many as what was repaired survives, in all more than the code alone would.
+func (s *show) secondWave(ctx context.Context) error { return s.wave(ctx, s.Kill) }
+
+// wave kills so many holders at once, or as many as the spread of this moment survives.
+func (s *show) wave(ctx context.Context, most int) error {
+	before, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
 	var victims []*node
-	for _, n := range s.fleet.nodes {
-		if len(s.before[n.id]) > 0 {
+	for _, n := range s.alive() {
+		if len(before[n.id]) > 0 {
 			victims = append(victims, n)
 		}
 	}
 	s.rng.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
-	victims = victims[:min(s.Kill, len(victims))]
-	s.dead = map[string]bool{}
+	victims = victims[:min(most, before.survives(s.data), len(victims))]
 	lost := 0
 	for _, n := range victims {
 		n.kill()
 		s.dead[n.id] = true
-		lost += len(s.before[n.id])
+		lost += len(before[n.id])
+		delete(before, n.id)
 	}
-	s.result.Killed = len(victims)
-	s.say("Killed %d holders with SIGKILL, seed %d. %d fragments died with them.", len(victims), s.Seed, lost)
+	s.left = before
+	s.result.Killed += len(victims)
+	s.result.Waves = append(s.result.Waves, len(victims))
+	s.say("Killed %s with SIGKILL, seed %d. %s died with them.", count(len(victims), "holder"), s.Seed, count(lost, "fragment"))
 	return nil
 }
 
 func (s *show) awaitRepair(ctx context.Context) error {
 	begun := time.Now()
-	s.say("Nobody says a word. The owner's own maintenance cycle has to notice and repair.")
-	err := until(ctx, 5*time.Minute, "the repair", func() (bool, error) {
-		status, err := s.owner.status(ctx, s.result.ID)
-		if err != nil || status.Health != "healthy" {
-			return false, err
-		}
-		now := status.live()
-		for id := range s.dead {
-			if len(now[id]) > 0 {
-				return false, nil
-			}
-		}
-		s.result.RebuiltFragments = gained(s.before, now)
-		return true, nil
+	s.say("Nobody says a word. The holders' own maintenance cycles have to notice and repair.")
+	var now spread
+	err := until(ctx, 5*time.Minute, "the repair", func() (done bool, err error) {
+		now, err = s.look(ctx)
+		return err == nil && now.complete(s.result.Tier, s.result.Fragments, len(s.alive())), err
 	})
 	if err != nil {
 		return err
 	}
-	s.result.Seconds.Repair = since(begun)
-	if s.Kill > 0 && s.result.RebuiltFragments == 0 {
+	took := since(begun)
+	s.result.Seconds.Repair += took
+	rebuilt := gained(s.left, now)
+	s.result.RebuiltFragments += rebuilt
+	if s.result.Waves[len(s.result.Waves)-1] > 0 && rebuilt == 0 {
 		return errors.New("the holders that died held fragments, but none was rebuilt")
 	}
-	s.say("Repaired in %.1f s: %d fragments were rebuilt on the holders that are left.", s.result.Seconds.Repair, s.result.RebuiltFragments)
+	s.say("Repaired in %.1f s: %s rebuilt by the holders that are left, from each other. Any %s may vanish now.",
+		took, count(rebuilt, "fragment"), count(now.survives(s.data), "holder"))
 	return nil
 }
 
-func (s *show) destroyOwner(context.Context) error {
-	s.owner.kill()
-	if err := os.RemoveAll(s.owner.dir); err != nil {
-		return err
+// alive lists the holders that were not killed.
+func (s *show) alive() (nodes []*node) {
+	for _, n := range s.fleet.nodes {
+		if !s.dead[n.id] {
+			nodes = append(nodes, n)
+		}
 	}
-	s.say("The owner's process is killed and its disk wiped: keys, photos and all.")
-	return nil
+	return nodes
 }
 
 func (s *show) restore(ctx context.Context) error {
-	alive := slices.IndexFunc(s.fleet.nodes, func(n *node) bool { return n != s.owner && !s.dead[n.id] })
-	heir, err := s.fleet.start(ctx, "heir", s.fleet.nodes[alive].addr)
+	heir, err := s.fleet.start(ctx, "heir", s.alive()[0].addr)
 	if err != nil {
 		return err
 	}
@@ -284,19 +305,14 @@ func (s *show) restore(ctx context.Context) error {
 	return nil
 }
 
-// gained counts the fragments that are at a holder now which did not have them before.
-func gained(before, now map[string][]int) (n int) {
-	for id, fragments := range now {
-		for _, f := range fragments {
-			if !slices.Contains(before[id], f) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 func since(t time.Time) float64 { return float64(time.Since(t).Milliseconds()) / 1000 }
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
 
 func size(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 

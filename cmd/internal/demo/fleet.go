@@ -167,13 +167,18 @@ func isPartly(err error) bool {
 	return errors.As(err, &e) && e.ExitCode() == 3
 }
 
+// isUnknown tells whether the node has nothing of the tessera: exit code 10.
+func isUnknown(err error) bool {
+	var e *exec.ExitError
+	return errors.As(err, &e) && e.ExitCode() == 10
+}
+
 // status is what the demo reads of `tes status ID --json`.
 type status struct {
-	Health  string
-	Holders []struct {
+	Fragments struct{ Data int }
+	Holders   []struct {
 		Node      string
 		Fragments []int
-		Failed    bool
 	}
 }
 
@@ -182,15 +187,14 @@ func (n *node) status(ctx context.Context, id string) (s status, err error) {
 	return s, err
 }
 
-// live maps the holders that count to their fragments.
-func (s status) live() map[string][]int {
-	m := map[string][]int{}
+// of gives the fragments of one holder.
+func (s status) of(node string) []int {
 	for _, h := range s.Holders {
-		if !h.Failed {
-			m[h.Node] = h.Fragments
+		if h.Node == node {
+			return h.Fragments
 		}
 	}
-	return m
+	return nil
 }
 
 // loopbackIsWide tells whether every address of 127.0.0.0/8 is this computer, as on Linux.

@@ -1,0 +1,144 @@
+package host_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/peer"
+	"github.com/tesseras/tesseras/host/proof"
+	"github.com/tesseras/tesseras/host/vfs"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// opened counts the object files that are opened on a disk.
+type opened struct {
+	vfs.FS
+	blobs atomic.Int32
+}
+
+func (o *opened) Open(name string) (vfs.File, error) {
+	if strings.HasSuffix(name, ".blob") {
+		o.blobs.Add(1)
+	}
+	return o.FS.Open(name)
+}
+
+// TestAnAttestationReadsNoObject counts at the disk while a whole node answers over QUIC.
+func TestAnAttestationReadsNoObject(t *testing.T) {
+	t.Parallel()
+	v := &village{t: t}
+	disk := &opened{}
+	holder := v.addThrough(func(fs vfs.FS) vfs.FS { disk.FS = fs; return disk }, t.TempDir())
+	for range 6 {
+		v.add()
+	}
+	owner := v.add()
+	v.meet(owner, 7)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	asker := v.stranger()
+	client := peer.NewClient(asker.net, asker.id.Node.Key())
+	disk.blobs.Store(0)
+	_, held, covered, err := client.Attest(t.Context(), asker.contact(holder), []sdk.TesseraID{made.ID})
+	if err != nil || covered != 1 || len(held) != 1 || len(held[0].Fragments) < 3 {
+		t.Fatalf("attested %+v, %d covered, %v", held, covered, err)
+	}
+	if n := disk.blobs.Load(); n != 0 {
+		t.Errorf("an attestation opened %d objects", n)
+	}
+	f := held[0].Fragments[0]
+	claim := proof.Claim{Tessera: made.ID, Index: f.Index, Checksum: f.Checksum, Size: owner.shard(made.ID)}
+	if _, err := client.Prove(t.Context(), asker.contact(holder), claim, [32]byte{1}, true); err != nil {
+		t.Error(err)
+	}
+	if n := disk.blobs.Load(); n == 0 {
+		t.Error("a proof opened no object: the count shows nothing")
+	}
+}
+
+// TestALostObjectIsFoundOutAndMadeGood deletes an object under a holder and keeps its index: the next
+// round's proof fails, the fragment is rebuilt elsewhere, and status says so.
+func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	if err := owner.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := owner.status(made.ID)
+	if before.Fragments.Proven != 24 || before.Health != "healthy" {
+		t.Fatalf("after a round: %+v", before.Fragments)
+	}
+	for _, h := range before.Holders {
+		if h.Failed || h.LastProven.IsZero() {
+			t.Errorf("an honest holder: %+v", h)
+		}
+	}
+	lossy := v.nodes[2]
+	lost := lossy.held(made.ID)[1]
+	if err := os.Remove(filepath.Join(lossy.dir, cas.Path(lost.Hash))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // found out and rebuilt, then seen at its new holder
+		if err := owner.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := owner.status(made.ID)
+	if after.Health != "healthy" || after.Fragments.Held != 24 || after.Fragments.Proven != 24 {
+		t.Errorf("after two more: %s, %+v", after.Health, after.Fragments)
+	}
+	elsewhere := false
+	for _, h := range after.Holders {
+		has := slices.Contains(h.Fragments, lost.Index)
+		switch {
+		case h.Node == lossy.id() && (!h.Failed || has):
+			t.Errorf("the holder that lost fragment %d is down as %+v", lost.Index, h)
+		case h.Node != lossy.id() && has:
+			elsewhere = true
+		}
+	}
+	if !elsewhere {
+		t.Errorf("nobody else has fragment %d", lost.Index)
+	}
+	if row := owner.account(lossy.owner()); row.TheyStoreForUs != uint64(len(lossy.held(made.ID))-1)*uint64(lost.Size) {
+		t.Errorf("the holder is credited with %d bytes", row.TheyStoreForUs)
+	}
+}
+
+// TestAHolderThatMadeItGoodCountsAgain: what a holder gets back it can prove again, and then it counts as before.
+func TestAHolderThatMadeItGoodCountsAgain(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7)
+	made := create(t, owner, folder(t, small))
+	owner.publish(made.ID)
+	lossy := v.nodes[0]
+	path := filepath.Join(lossy.dir, cas.Path(lossy.held(made.ID)[0].Hash))
+	whole := read(t, path)
+	spoil(t, path, func(b []byte) []byte { return make([]byte, len(b)) })
+	if err := owner.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	failed := func() bool {
+		s := owner.status(made.ID)
+		at := slices.IndexFunc(s.Holders, func(h localapi.Holder) bool { return h.Node == lossy.id() })
+		return at >= 0 && s.Holders[at].Failed
+	}
+	if !failed() || owner.status(made.ID).Health == "healthy" {
+		t.Error("a copy is zeroes, and it counts")
+	}
+	spoil(t, path, func([]byte) []byte { return whole })
+	if err := owner.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := owner.status(made.ID); failed() || s.Health != "healthy" || s.Fragments.Proven != 7 {
+		t.Errorf("after it is right again: %+v", s)
+	}
+}

@@ -1,0 +1,350 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// Keeper keeps fragments on this node's own disk.
+type Keeper interface {
+	// Keep takes a fragment that this node rebuilt, by the same rules as one that is pushed to it.
+	Keep(ctx context.Context, plan *fragment.FragmentPlan, index int, body io.Reader) error
+	// Yield gives up a fragment that another holder has proved to have.
+	Yield(ctx context.Context, t sdk.TesseraID, index int) error
+}
+
+// pageSize is how many tesseras are in memory at a time, with their plans.
+const pageSize = 1024
+
+// memory is for how many intervals is remembered what was checked.
+const memory = 4 * deepEvery
+
+// Custody is a round for what this node keeps for others: it checks what falls to it, watches that others
+// check theirs, and repairs when nobody before it does. It may be stopped at any moment.
+func (s *Service) Custody(ctx context.Context) error {
+	round := s.rounds.begin()
+	alive := s.Network.Owners()
+	sample := newSample(s.config.Proofs)
+	var due []sdk.TesseraID
+	weather := &sdk.Weather{}
+	for page, err := range s.kept() {
+		if err != nil {
+			return err
+		}
+		checked, w, err := s.visitPage(ctx, page, round, alive, sample)
+		if err != nil {
+			return err
+		}
+		due = append(due, checked...)
+		weather.PeersAsked += w.PeersAsked
+		weather.PeersSilent += w.PeersSilent
+		weather.PeersNewlySilent += w.PeersNewlySilent
+	}
+	if err := s.auditAll(ctx, sample); err != nil {
+		return err
+	}
+	for part := range slices.Chunk(due, pageSize) {
+		if err := s.healPage(ctx, part, weather, alive); err != nil {
+			return err
+		}
+	}
+	s.rounds.forget(s.Now().Add(-memory * s.config.Interval))
+	return nil
+}
+
+// keptRow is a tessera of which fragments are kept here, for somebody else or for another node of this
+// owner.
+type keptRow struct {
+	row  catalog.PlanRow
+	mine []int
+}
+
+// kept gives what is kept here in pages, in order of the ids. No transaction is open while a page is
+// looked after.
+func (s *Service) kept() func(yield func([]keptRow, error) bool) {
+	return func(yield func([]keptRow, error) bool) {
+		for from, more := (catalog.FragmentKey{}), true; more; {
+			page, next, err := s.keptPage(from)
+			if err != nil || len(page) > 0 {
+				if !yield(page, err) || err != nil {
+					return
+				}
+			}
+			from, more = next, next != catalog.FragmentKey{}
+		}
+	}
+}
+
+func (s *Service) keptPage(from catalog.FragmentKey) (page []keptRow, next catalog.FragmentKey, err error) {
+	err = s.Catalog.View(func(tx *catalog.Tx) error {
+		for f, err := range tx.AllFragments(from) {
+			if err != nil {
+				return err
+			}
+			last := len(page) - 1
+			if last >= 0 && page[last].row.Tessera == f.Tessera {
+				page[last].mine = append(page[last].mine, f.Index)
+				continue
+			}
+			if len(page) == pageSize {
+				next = f.Key()
+				return nil
+			}
+			row, err := s.keptPlan(tx, f.Tessera)
+			if err != nil {
+				return err
+			}
+			page = append(page, keptRow{row, []int{f.Index}})
+		}
+		return nil
+	})
+	page = slices.DeleteFunc(page, func(k keptRow) bool { return k.row.Data == 0 })
+	return page, next, err
+}
+
+// keptPlan gives the row of a plan; one without data shards stands for a tessera that is not for this
+// round: it has no plan, or it is the owner's own and checked as such.
+func (s *Service) keptPlan(tx *catalog.Tx, t sdk.TesseraID) (catalog.PlanRow, error) {
+	row, err := tx.Plan(t)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return catalog.PlanRow{Tessera: t}, nil
+	}
+	if err != nil || !row.Own {
+		return row, err
+	}
+	if _, err := tx.Tessera(t); !errors.Is(err, catalog.ErrNotFound) {
+		return catalog.PlanRow{Tessera: t}, err
+	}
+	row.Own = false // repaired as a holder does: the owner's copy is not here
+	return row, nil
+}
+
+// keptPatient is a kept tessera with its holders.
+func (s *Service) keptPatient(k keptRow) (*patient, error) {
+	hs, err := s.Book.Of(k.row.Tessera)
+	return &patient{row: k.row, mine: k.mine, kept: true, holders: hs}, err
+}
+
+// visitPage asks the holders of what is due in this round and gives the ids of what was asked about.
+func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, alive map[sdk.OwnerKey]bool, sample *sample) ([]sdk.TesseraID, *sdk.Weather, error) {
+	var due, watched []*patient
+	for _, k := range page {
+		p, err := s.keptPatient(k)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.turn = turnOf(k.row.Tessera, s.Self, p.holders, alive[k.row.Owner])
+		switch {
+		case len(p.holders) == 0 || s.rounds.ails(k.row.Tessera):
+			due = append(due, p)
+		case p.turn.duty(k.row.Tessera, round) == check:
+			due = append(due, p)
+		case p.turn.duty(k.row.Tessera, round) == watch:
+			watched = append(watched, p)
+		}
+	}
+	alone, err := s.watch(ctx, watched)
+	if err != nil {
+		return nil, nil, err
+	}
+	due = s.withPlans(append(due, alone...))
+	weather, err := s.askHolders(ctx, visits(due), sample.add)
+	return tesserasOf(due), weather, err
+}
+
+// withPlans reads the plans of patients and leaves out those whose plan is damaged: it comes again with
+// the next fragment.
+func (s *Service) withPlans(patients []*patient) []*patient {
+	return slices.DeleteFunc(patients, func(p *patient) bool {
+		var err error
+		if p.plan == nil {
+			p.plan, err = s.loadPlan(p.row.Tessera)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.Log.Warn("a plan kept here cannot be read", "tessera", p.row.Tessera.Short(), "err", err)
+		}
+		return err != nil
+	})
+}
+
+// healPage assesses what was checked, looks for holders it does not know where something is missing, and
+// repairs what falls to this node.
+func (s *Service) healPage(ctx context.Context, ids []sdk.TesseraID, weather *sdk.Weather, alive map[sdk.OwnerKey]bool) error {
+	ill, err := s.assessKept(ctx, ids)
+	if err != nil || len(ill) == 0 {
+		return err
+	}
+	ill = s.withPlans(ill)
+	if err := s.discover(ctx, ill); err != nil {
+		return err
+	}
+	if ill, err = s.assessKept(ctx, tesserasOf(ill)); err != nil {
+		return err
+	}
+	var mine []*patient
+	for _, p := range s.withPlans(ill) {
+		p.turn = turnOf(p.row.Tessera, s.Self, p.holders, alive[p.row.Owner])
+		if s.rounds.ailsFor(p.row.Tessera, s.Now()) >= p.turn.patience(s.config.Interval) {
+			s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
+				"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)
+			mine = append(mine, p)
+		}
+	}
+	orders, err := s.order(ctx, ward{patients: mine, weather: weather})
+	if err != nil {
+		return err
+	}
+	for _, o := range orders {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if o.Rebuild == 0 || o.Wait > 0 {
+			continue
+		}
+		if _, err := s.mend(ctx, o); err != nil {
+			s.Log.Warn("a tessera kept here could not be repaired now", "tessera", o.Tessera.Short(), "err", err)
+		}
+	}
+	return nil
+}
+
+// assessKept tells which of these tesseras are not at their target, and gives up what is surplus of
+// those that are.
+func (s *Service) assessKept(ctx context.Context, ids []sdk.TesseraID) (ill []*patient, err error) {
+	for _, id := range ids {
+		k, err := s.keptOne(id)
+		if err != nil {
+			return nil, err
+		}
+		if k.row.Data == 0 || len(k.mine) == 0 {
+			continue // deleted meanwhile
+		}
+		p, err := s.keptPatient(k)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.assess(p); err != nil {
+			return nil, err
+		}
+		s.rounds.checked(id, s.Now(), p.report.Status == health.Healthy)
+		if p.report.Status != health.Healthy {
+			ill = append(ill, p)
+			continue
+		}
+		if err := s.trim(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return ill, nil
+}
+
+func (s *Service) keptOne(id sdk.TesseraID) (k keptRow, err error) {
+	err = s.Catalog.View(func(tx *catalog.Tx) error {
+		if k.row, err = s.keptPlan(tx, id); err != nil {
+			return err
+		}
+		for f, err := range tx.Fragments(id) {
+			if err != nil {
+				return err
+			}
+			k.mine = append(k.mine, f.Index)
+		}
+		return nil
+	})
+	return k, err
+}
+
+// assess judges a tessera by its holders, this node among them where it is one.
+func (s *Service) assess(p *patient) error {
+	records, err := s.Book.Records(p.row.Tessera)
+	if err != nil {
+		return err
+	}
+	p.records = records
+	p.report = health.Assess(p.shape(), s.standing(p), s.config.Replicas)
+	return nil
+}
+
+func (s *Service) standing(p *patient) []health.Holder {
+	all := s.Book.Standing(p.records)
+	if len(p.mine) == 0 {
+		return all
+	}
+	return append(all, health.Holder{Peer: s.Self.String(), Subnet: s.Network.Subnet(), Operator: s.Owner.String(), Held: p.mine})
+}
+
+// discovered is how many tesseras are looked up in the network at the same time.
+const discovered = 4
+
+// discover asks the network for holders that are not known yet, and asks these what they hold. Nothing is
+// repaired before this was done: what is missing here may be at somebody whom only others know.
+func (s *Service) discover(ctx context.Context, patients []*patient) error {
+	var (
+		mu    sync.Mutex // guards byKey
+		byKey = map[sdk.NodeKey]*visit{}
+		g     errgroup.Group
+	)
+	g.SetLimit(discovered)
+	for _, p := range patients {
+		g.Go(func() error {
+			found, err := s.Network.Others(ctx, p.row.Tessera)
+			if err != nil {
+				return fmt.Errorf("find holders of %s: %w", p.row.Tessera.Short(), err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, c := range found {
+				if c.Key == s.Self || slices.ContainsFunc(p.holders, func(h catalog.Holder) bool { return h.Key == c.Key }) {
+					continue
+				}
+				v := byKey[c.Key]
+				if v == nil {
+					v = &visit{holder: catalog.Holder{Key: c.Key, Nonce: c.Nonce, Addr: c.Addr.String()}}
+					byKey[c.Key] = v
+				}
+				v.patients = append(v.patients, p)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	var news []*visit
+	for _, v := range byKey {
+		news = append(news, v)
+	}
+	_, err := s.askHolders(ctx, news, s.audit)
+	return err
+}
+
+// purpose is why what is rebuilt is pushed: only the owner's node publishes.
+func (p *patient) purpose() wire.Purpose {
+	if p.row.Own {
+		return wire.Purpose_PUBLISH
+	}
+	return wire.Purpose_CUSTODY
+}
+
+// auditAll challenges every holder for what was drawn of its claims.
+func (s *Service) auditAll(ctx context.Context, sample *sample) error {
+	var g errgroup.Group
+	g.SetLimit(askedAtOnce)
+	for holder, claims := range sample.all() {
+		g.Go(func() error { return s.audit(ctx, holder, claims) })
+	}
+	return errors.Join(g.Wait(), ctx.Err())
+}

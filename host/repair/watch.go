@@ -1,0 +1,87 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/quicnet"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// fresh is how many intervals ago a check may be to count: the slowest of those who check take so many
+// rounds, and rounds take their time.
+const fresh = 6
+
+// LastChecked is when this node last checked the health of a tessera; zero is never.
+func (s *Service) LastChecked(t sdk.TesseraID) time.Time { return s.rounds.lastChecked(t) }
+
+// watch asks those who come first for each tessera when they last checked it, and gives the tesseras that
+// nobody did check: they fall to this node. Who does not answer loses its place in the order.
+func (s *Service) watch(ctx context.Context, patients []*patient) (alone []*patient, err error) {
+	byKey := map[sdk.NodeKey]*visit{}
+	for _, p := range patients {
+		for _, h := range p.turn.ahead {
+			v := byKey[h.Key]
+			if v == nil {
+				v = &visit{holder: h}
+				byKey[h.Key] = v
+			}
+			v.patients = append(v.patients, p)
+		}
+	}
+	var (
+		mu       sync.Mutex // guards attended
+		attended = map[sdk.TesseraID]bool{}
+		g        errgroup.Group
+	)
+	g.SetLimit(askedAtOnce)
+	for _, v := range byKey {
+		g.Go(func() error {
+			ages, err := s.ages(ctx, v)
+			mu.Lock()
+			defer mu.Unlock()
+			for i, age := range ages {
+				if age >= 0 && age <= fresh*s.config.Interval {
+					attended[v.patients[i].row.Tessera] = true
+				}
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(patients, func(p *patient) bool { return attended[p.row.Tessera] }), ctx.Err()
+}
+
+// ages asks one node; one that cannot be reached is silent.
+func (s *Service) ages(ctx context.Context, v *visit) ([]time.Duration, error) {
+	contact, ok := holders.Contact(v.holder)
+	if !ok {
+		return nil, nil
+	}
+	contact = s.Network.Locate(contact)
+	asking, cancel := context.WithTimeout(ctx, attestPatience)
+	defer cancel()
+	ages, err := s.Network.Watch(asking, contact, tesserasOf(v.patients))
+	if err == nil {
+		return ages, nil
+	}
+	if ctx.Err() == nil && unreachable(err) {
+		s.rounds.silent(v.holder.Key, s.Now())
+		return nil, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
+	}
+	s.Log.Info("a holder did not say what it checked", "peer", contact.ID().Short(), "err", err)
+	return nil, nil
+}
+
+// unreachable tells that nobody is there, rather than somebody who would not say.
+func unreachable(err error) bool {
+	return errors.Is(err, quicnet.ErrUnreachable) || errors.Is(err, quicnet.ErrSilent) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -72,6 +72,9 @@ func (l *local) Known(context.Context) (ids []sdk.TesseraID, err error) {
 
 // Create implements localapi.Tesseras.
 func (l *local) Create(ctx context.Context, folder io.Reader) (localapi.Created, error) {
+	if err := l.disk.here(); err != nil {
+		return localapi.Created{}, explain(err)
+	}
 	made, err := l.archive.Create(ctx, folder)
 	if err != nil {
 		return localapi.Created{}, explain(err)
@@ -161,6 +164,9 @@ func (l *local) Delete(ctx context.Context, id sdk.TesseraID) (localapi.Deleted,
 		if freed, err = l.onlyHere(m); err != nil {
 			return localapi.Deleted{}, err
 		}
+	}
+	if err := l.disk.here(); err != nil {
+		return localapi.Deleted{}, explain(err)
 	}
 	if err := l.archive.Delete(ctx, id); err != nil {
 		return localapi.Deleted{}, explain(err)

@@ -35,6 +35,8 @@ func explain(err error) error {
 		return localapi.Fail(localapi.CodeCannotRestore, "check the id, and with tes peers whether this node has found the network", err)
 	case errors.As(err, &few):
 		return localapi.Fail(localapi.CodeCannotRestore, "some holders are out of reach; what was fetched is kept, so try again later", err)
+	case errors.Is(err, errDiskGone):
+		return localapi.Fail(localapi.CodeFailed, "mount it again; to go on without what was on it, stop the node and remove its index folder", err)
 	case errors.Is(err, cas.ErrNoSpace), errors.Is(err, catalog.ErrDiskFull), errors.Is(err, publish.ErrSpace), errors.Is(err, restore.ErrSpace):
 		return localapi.Fail(localapi.CodeFailed, "free some space on this disk, or lower storage.min_free", err)
 	}

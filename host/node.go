@@ -209,7 +209,7 @@ func (n *Node) joinServices() {
 	})
 	n.cycle = cycle.New(cycle.Config{
 		Interval: r.RepairInterval.Std(), Jitter: r.RepairJitter.Std(), First: n.firstRound(),
-	}, n.log,
+	}, n.log, n.disk.guard(
 		cycle.Step{Name: "publish", Run: n.publisher.Resume},
 		cycle.Step{Name: "repair", Run: n.repairer.Step},
 		cycle.Step{Name: "custody", Run: n.repairer.Custody},
@@ -220,13 +220,14 @@ func (n *Node) joinServices() {
 		cycle.Step{Name: "scrub", Run: n.scrubber.Step},
 		cycle.Step{Name: "heal", Run: n.healer.Step},
 		cycle.Step{Name: "note", Run: n.noteRound},
-	)
+	)...)
 	n.scrubber.Hurry = n.cycle.Awaited
-	serveCustody(n.net, keeper)
-	serveAttest(n.net, attest.New(n.catalog, n.id.Node, time.Now))
-	serveAccounts(n.net, n.catalog, n.id.Owner.Key())
-	serveWatch(n.net, n.id.Node, n.repairer.LastChecked)
-	serveProofs(n.net, attest.NewProver(n.objects, n.catalog, n.id.Node, n.log, time.Now))
+	door := behindDisk{n.net, n.disk}
+	serveCustody(door, keeper)
+	serveAttest(door, attest.New(n.catalog, n.id.Node, time.Now))
+	serveAccounts(door, n.catalog, n.id.Owner.Key())
+	serveWatch(door, n.id.Node, n.repairer.LastChecked)
+	serveProofs(door, attest.NewProver(n.objects, n.catalog, n.id.Node, n.log, time.Now))
 	n.dht.Register(n.net)
 	n.net.Handle(wire.KindPing, n.pong)
 	n.net.OnPeer(n.met)
@@ -235,6 +236,9 @@ func (n *Node) joinServices() {
 
 // pong tells that the node is alive, and what it would still take.
 func (n *Node) pong(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, _ wire.Message) error {
+	if n.disk.here() != nil {
+		return s.Send(&wire.Pong{Capabilities: capMaintenance})
+	}
 	return s.Send(&wire.Pong{FreeBytes: n.spare()})
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // serveCustody joins the front door to the room that keeps fragments.
-func serveCustody(net *quicnet.Net, c *custody.Service) {
+func serveCustody(net front, c *custody.Service) {
 	net.Handle(wire.KindReplicate, func(ctx context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
 		q := req.(*wire.Replicate)
 		sender := custody.Sender{Key: from.Contact.Key, ID: from.ID(), Owner: from.Owner}
@@ -53,7 +53,7 @@ func serveCustody(net *quicnet.Net, c *custody.Service) {
 }
 
 // serveAttest joins the front door to the room that answers for the index.
-func serveAttest(net *quicnet.Net, a *attest.Service) {
+func serveAttest(net front, a *attest.Service) {
 	net.Handle(wire.KindAttestRequest, func(ctx context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
 		answer, err := a.Answer(ctx, from.Contact.Key, req.(*wire.AttestRequest))
 		if err != nil {
@@ -64,7 +64,7 @@ func serveAttest(net *quicnet.Net, a *attest.Service) {
 }
 
 // serveAccounts lets a peer compare its books with ours.
-func serveAccounts(net *quicnet.Net, c *catalog.Catalog, self sdk.OwnerKey) {
+func serveAccounts(net front, c *catalog.Catalog, self sdk.OwnerKey) {
 	net.Handle(wire.KindAccountRequest, func(_ context.Context, from quicnet.Peer, s *quicnet.Stream, _ wire.Message) error {
 		var a ledger.Account
 		err := c.View(func(tx *catalog.Tx) (err error) {
@@ -79,14 +79,14 @@ func serveAccounts(net *quicnet.Net, c *catalog.Catalog, self sdk.OwnerKey) {
 }
 
 // serveWatch tells who asks when this node last checked a tessera.
-func serveWatch(net *quicnet.Net, node *identity.Node, lastChecked func(sdk.TesseraID) time.Time) {
+func serveWatch(net front, node *identity.Node, lastChecked func(sdk.TesseraID) time.Time) {
 	net.Handle(wire.KindWatch, func(_ context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
 		return s.Send(attest.Watched(node, from.Contact.Key, req.(*wire.Watch), lastChecked, time.Now()))
 	})
 }
 
 // serveProofs joins the front door to the room that answers challenges.
-func serveProofs(net *quicnet.Net, p *attest.Prover) {
+func serveProofs(net front, p *attest.Prover) {
 	net.Handle(wire.KindChallenge, func(ctx context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
 		answer, err := p.Prove(ctx, from.Contact.Key, req.(*wire.Challenge))
 		if err != nil {

@@ -37,6 +37,7 @@ type store struct {
 	fragments *cache.Cache // the objects, by way of memory
 	sweeper   *sweep.Service
 	scrubber  *scrub.Service
+	disk      *disk
 }
 
 // openStore opens the data directory and finishes what a crash cut short. It is the only way
@@ -103,6 +104,8 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	if err := s.archive.Recover(ctx); err != nil {
 		return s, err
 	}
+	s.disk = &disk{fs: files, catalog: s.catalog, log: log}
+	_ = s.disk.here() // a node whose disk is gone starts all the same, and says so
 	return s, s.openCare(cfg, log)
 }
 

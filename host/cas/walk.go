@@ -19,6 +19,10 @@ type Found struct {
 	ModTime time.Time
 }
 
+// Sentinel is a file in the store's folder that is none of the store's: a node tells by it whether the
+// disk is there.
+const Sentinel = folder + "/disk"
+
 // Stray tells that the file's name is not that of an object in its place.
 func (f Found) Stray() bool { return f.Path != Path(f.Hash) }
 
@@ -43,6 +47,9 @@ func (s *Store) walk(ctx context.Context, parent string, e fs.DirEntry, fn func(
 		return err
 	}
 	path := parent + "/" + e.Name()
+	if path == Sentinel {
+		return nil
+	}
 	if !e.IsDir() {
 		return s.visit(path, e, fn)
 	}

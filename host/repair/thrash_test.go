@@ -1,0 +1,112 @@
+package repair_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/tesseras/tesseras/host/internal/suite"
+)
+
+func inTurn(n int) (order []int) {
+	for i := range n {
+		order = append(order, i)
+	}
+	return order
+}
+
+// TestAColonyOutlivesWavesOfDeaths kills two waves of holders, each as large as the spread of that moment
+// survives, then brings the first back.
+func TestAColonyOutlivesWavesOfDeaths(t *testing.T) {
+	c := newColony(t, 12)
+	for range 3 {
+		c.round(inTurn(12))
+	}
+	if distinct, copies, _ := c.count(); distinct != 24 || copies != 24 {
+		t.Fatalf("nothing happened, and there are %d shards in %d copies", distinct, copies)
+	}
+	for wave, dead := range [][]int{{0, 3, 6, 9}, {1, 4}} {
+		for _, i := range dead {
+			c.members[i].dead = true
+		}
+		rounds := 0
+		for distinct := 0; distinct != 24; rounds++ {
+			if rounds > 12 {
+				t.Fatalf("wave %d: after %d rounds %d shards are there", wave, rounds, distinct)
+			}
+			c.round(inTurn(12))
+			distinct, _, _ = c.count()
+		}
+		_, copies, each := c.count()
+		t.Logf("wave %d: repaired in %d rounds, %d copies, %v each", wave, rounds, copies, each)
+		if copies > 24+8 {
+			t.Errorf("wave %d: %d copies of 24 shards", wave, copies)
+		}
+		if most, least := slices.Max(each), slices.Min(each); copies == 24 && most-least > 1 {
+			t.Errorf("wave %d: shards per holder from %d to %d", wave, least, most)
+		}
+	}
+
+	for _, i := range []int{0, 3, 6, 9} {
+		c.members[i].dead = false
+	}
+	_, before, _ := c.count()
+	for range 60 {
+		c.round(inTurn(12))
+	}
+	distinct, after, each := c.count()
+	t.Logf("four came back: %d copies, and %d after a while, %v each", before, after, each)
+	if distinct != 24 || after >= before {
+		t.Errorf("%d shards in %d copies, %d before the surplus was given up", distinct, after, before)
+	}
+}
+
+// TestThrash is G15 for holders without an owner: for a while nodes die, come back and are cut off from each
+// other at random, never more at once than the code survives; when that ends everything is at its target
+// within two rounds, and nothing was ever lost.
+func TestThrash(t *testing.T) {
+	const nodes, days, after = 24, 40, 2
+	seed := suite.Seed(t)
+	runs := 0
+	for ; runs < sizeThrash.Cases(); runs++ {
+		random := rand.New(rand.NewPCG(seed, uint64(runs)))
+		c := newColony(t, nodes)
+		c.round(random.Perm(nodes))
+		for range days {
+			down := 0
+			for _, m := range c.members {
+				if m.dead {
+					down++
+				}
+			}
+			switch at := c.members[random.IntN(nodes)]; {
+			case at.dead:
+				at.dead = false
+			case down < 3:
+				at.dead = true
+			}
+			split := random.IntN(4) * 2
+			c.apart = func(a, b *settler) bool { // some nodes are an island for a day
+				island := func(m *settler) bool { return int(m.contact.Key[0]) <= split }
+				return island(a) != island(b)
+			}
+			c.round(random.Perm(nodes))
+		}
+		c.apart = func(a, b *settler) bool { return false }
+		for _, m := range c.members {
+			m.dead = false
+		}
+		for range after {
+			c.round(random.Perm(nodes))
+		}
+		distinct, copies, each := c.count()
+		t.Logf("seed %d, run %d: %d shards in %d copies, at most %d on one of %d", seed, runs, distinct, copies, slices.Max(each), nodes)
+		if distinct != 24 {
+			t.Errorf("run %d: %d of 24 shards are left", runs, distinct)
+		}
+		if copies > 3*24 {
+			t.Errorf("run %d: %d copies", runs, copies)
+		}
+	}
+	sizeThrash.Executed(t, runs, "networks thrown about")
+}

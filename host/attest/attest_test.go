@@ -1,7 +1,10 @@
 package attest_test
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -147,5 +150,35 @@ func TestWhatDoesNotFitIsLeftForTheNextQuestion(t *testing.T) {
 	}
 	if asked < 2 {
 		t.Errorf("everything fit into %d answers: this shows nothing", asked)
+	}
+}
+
+// What is read in one go is what is read one by one, whatever is asked in whatever order.
+func TestManyAreReadAsOneByOne(t *testing.T) {
+	h := newHolder(t)
+	random := rand.New(rand.NewPCG(1, 5))
+	for i := range 400 {
+		if i%3 > 0 {
+			h.keeps(t, sdk.TesseraID{byte(i >> 8), byte(i)}, random.Perm(20)[:1+random.IntN(4)]...)
+		}
+	}
+	for range 100 {
+		var ids []sdk.TesseraID
+		for range 1 + random.IntN(60) {
+			i := random.IntN(450)
+			ids = append(ids, sdk.TesseraID{byte(i >> 8), byte(i), byte(random.IntN(40) / 39)})
+		}
+		slices.SortFunc(ids, func(a, b sdk.TesseraID) int { return bytes.Compare(a[:], b[:]) })
+		ids = slices.Compact(ids)
+		random.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+		var want []wire.Holding
+		for _, id := range ids {
+			want = append(want, h.ask(t, sdk.NodeKey{9}, id).Held...)
+		}
+		got := h.ask(t, sdk.NodeKey{9}, ids...)
+		same := func(a, b wire.Holding) bool { return a.Tessera == b.Tessera && slices.Equal(a.Fragments, b.Fragments) }
+		if got.Covered != len(ids) || !slices.EqualFunc(got.Held, want, same) {
+			t.Fatalf("together %d, one by one %d of %d", len(got.Held), len(want), len(ids))
+		}
 	}
 }

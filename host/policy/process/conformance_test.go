@@ -35,7 +35,7 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		cache = "" // compiled for this test alone
 	}
-	w, err := wasm.Load(t.Context(), module, wasm.Config{Name: "wasm", CacheDir: cache})
+	w, err := wasm.Load(t.Context(), module, wasm.Config{Name: "wasm", CacheDir: cache, Limits: wasm.Limits{Start: ample, Call: ample}})
 	if err != nil {
 		t.Fatal(err)
 	}

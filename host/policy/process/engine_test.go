@@ -30,7 +30,7 @@ func TestUnderTheEngine(t *testing.T) {
 	if err != nil {
 		cache = ""
 	}
-	w, err := wasm.Load(t.Context(), module, wasm.Config{Name: "default", CacheDir: cache})
+	w, err := wasm.Load(t.Context(), module, wasm.Config{Name: "default", CacheDir: cache, Limits: wasm.Limits{Start: ample, Call: ample}})
 	if err != nil {
 		t.Fatal(err)
 	}

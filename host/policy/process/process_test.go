@@ -41,7 +41,7 @@ func load(t testing.TB, path string, change func(*Config)) (*Policy, error) {
 			t.Error(err)
 		}
 	})
-	config := Config{Name: "guest", Dir: dir, Limits: Limits{Start: ample, Backoff: 10 * time.Millisecond}}
+	config := Config{Name: "guest", Dir: dir, Limits: Limits{Start: ample, Call: ample, Backoff: 10 * time.Millisecond}}
 	if change != nil {
 		change(&config)
 	}

@@ -4,6 +4,7 @@ import "testing"
 
 // TestExamplesAsTheyRun builds every example and holds it to its promises in the runtime it is made for.
 func TestExamplesAsTheyRun(t *testing.T) {
+	t.Parallel()
 	for dir, flags := range map[string][]string{
 		"fastest-first": nil, "night-repair": nil, "institution": {"--process"},
 	} {

@@ -58,6 +58,7 @@ func workspace(t *testing.T, files map[string]string) string {
 
 // TestGuide does what the policy author's guide says, from an empty folder to a configuration.
 func TestGuide(t *testing.T) {
+	t.Parallel()
 	sources := blocks(t, "go")
 	if len(sources) != 2 {
 		t.Fatalf("%d listings in Go", len(sources))
@@ -88,6 +89,7 @@ func TestGuide(t *testing.T) {
 
 // TestGuideGoldenCase: the case that the guide shows can be read.
 func TestGuideGoldenCase(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "case.json"), []byte(blocks(t, "json")[0]), 0o600); err != nil {
 		t.Fatal(err)

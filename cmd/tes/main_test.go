@@ -26,7 +26,7 @@ import (
 // TestMain lets the test binary be tes and tesd, so that scripts run real processes.
 func TestMain(m *testing.M) {
 	wasm.MaybeCompileChild()
-	testscript.Main(m, map[string]func(){
+	testscript.Main(working{m}, map[string]func(){
 		"tes": main,
 		"tesd": func() {
 			p := daemon.Process{Args: os.Args[1:], Env: os.Environ(), Stderr: os.Stderr}
@@ -34,6 +34,11 @@ func TestMain(m *testing.M) {
 		},
 	})
 }
+
+// working runs the tests with a place where policies are built.
+type working struct{ *testing.M }
+
+func (w working) Run() int { return shop.around(w.M.Run) }
 
 func TestScripts(t *testing.T) {
 	cache, err := os.UserCacheDir() // where policies are compiled once, and not for each script

@@ -106,6 +106,7 @@ const selfTime = 1e11
 // TestPolicyExplain finds who lost to the subnet cap, to the guard and to its balance, by the decision
 // and by the tessera.
 func TestPolicyExplain(t *testing.T) {
+	t.Parallel()
 	p := newPast(t)
 	tessera := sdk.TesseraID(policytest.ID("tessera", 0))
 	for _, about := range []string{p.decision, p.decision[:8], tessera.String()} {
@@ -144,6 +145,7 @@ func TestPolicyExplain(t *testing.T) {
 
 // TestPolicyReplay gets the same bytes, and other ones from a guard with other settings.
 func TestPolicyReplay(t *testing.T) {
+	t.Parallel()
 	p := newPast(t)
 	code, stdout, stderr := p.tes(t, "--json", "policy", "replay", p.decision)
 	var r struct {
@@ -177,6 +179,7 @@ func TestPolicyReplay(t *testing.T) {
 
 // TestPolicyDiff tells what another decider and another guard would have decided.
 func TestPolicyDiff(t *testing.T) {
+	t.Parallel()
 	p := newPast(t)
 	fastest := built(t, "../../examples/fastest-first")
 	for _, tt := range []struct {
@@ -212,6 +215,7 @@ func TestPolicyDiff(t *testing.T) {
 
 // TestNothingDecided: a node that never decided anything says so.
 func TestNothingDecided(t *testing.T) {
+	t.Parallel()
 	p := past{dir: filepath.Join(t.TempDir(), "data"), config: filepath.Join(t.TempDir(), "tesd.toml")}
 	if err := os.WriteFile(p.config, nil, 0o600); err != nil {
 		t.Fatal(err)

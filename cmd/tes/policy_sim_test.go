@@ -25,6 +25,7 @@ func simmed(t *testing.T, args ...string) (sides map[string]sim.Result, stdout s
 
 // TestPolicySim simulates a policy beside the default, the same for the same seed.
 func TestPolicySim(t *testing.T) {
+	t.Parallel()
 	fastest := built(t, "../../examples/fastest-first")
 	args := []string{fastest, "--peers", "40", "--years", "0.5", "--tesseras", "3", "--churn", "40%", "--set", "slowest=60ms"}
 	sides, first := simmed(t, args...)
@@ -48,6 +49,7 @@ func TestPolicySim(t *testing.T) {
 }
 
 func TestPolicySimMistakes(t *testing.T) {
+	t.Parallel()
 	keeps := built(t, keepOut)
 	for _, args := range [][]string{
 		{"--churn", "100"},

@@ -183,7 +183,8 @@ func partOf(guard bool) policy.Part {
 	return policy.PartDecider
 }
 
-// hurry asks an everyday question as a node does, under its deadline.
+// hurry asks an everyday question and holds the middle one of the times it takes against a node's
+// deadline. A single slow answer may be this machine's fault.
 func (t *trial) hurry(ctx context.Context, p policy.Policy, role sdk.Role) {
 	const asked = 20
 	deadline := policy.Deadlines{}.Of(role)
@@ -191,20 +192,21 @@ func (t *trial) hurry(ctx context.Context, p policy.Policy, role sdk.Role) {
 	request, err := everyday(role, slices.Contains(t.Parts, string(policy.PartGuard)))
 	var took []time.Duration
 	for range asked {
-		if err != nil {
-			break
+		if err == nil {
+			began := time.Now()
+			_, err = asker(ctx, p)(role, request)
+			took = append(took, time.Since(began))
 		}
-		began := time.Now()
-		limited, cancel := context.WithTimeout(ctx, deadline)
-		_, err = p.Ask(limited, role, request)
-		cancel()
-		took = append(took, time.Since(began))
 	}
 	if err != nil {
-		v.OK, v.Problem = false, fmt.Sprintf("no answer within %v: %v", deadline, err)
-	} else {
-		slices.Sort(took)
-		v.About = fmt.Sprintf("%v in the middle, %v at worst, %v are allowed", round(took[asked/2]), round(took[asked-1]), deadline)
+		v.OK, v.Problem = false, err.Error()
+		t.add(v)
+		return
+	}
+	slices.Sort(took)
+	v.About = fmt.Sprintf("%v in the middle, %v at worst, %v are allowed", round(took[asked/2]), round(took[asked-1]), deadline)
+	if took[asked/2] > deadline {
+		v.OK, v.Problem = false, v.About
 	}
 	t.add(v)
 }

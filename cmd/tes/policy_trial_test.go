@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tesseras/tesseras/sdk"
@@ -21,13 +23,42 @@ func tes(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// built builds a policy into a folder of the test's.
+// workshop is where policies that tests need are built, each once.
+type workshop struct {
+	dir string
+
+	mu    sync.Mutex // guards below
+	ready map[string]bool
+}
+
+// shop is made and cleared away around all tests.
+var shop = &workshop{ready: map[string]bool{}}
+
+// around runs the tests in it.
+func (w *workshop) around(run func() int) int {
+	dir, err := os.MkdirTemp("", "tes-policies-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	w.dir = dir
+	return run()
+}
+
+// built is a policy as a file, built where no test needed it before.
 func built(t *testing.T, dir string, flags ...string) string {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), filepath.Base(dir))
+	out := filepath.Join(shop.dir, filepath.Base(dir))
 	if !slices.Contains(flags, "--process") {
 		out += ".wasm"
 	}
+	shop.mu.Lock()
+	defer shop.mu.Unlock()
+	if shop.ready[out] {
+		return out
+	}
+	shop.ready[out] = true
 	code, stdout, stderr := tes(t, append([]string{"--json", "policy", "build", dir, "-o", out}, flags...)...)
 	var r struct {
 		File, SHA256 string
@@ -67,6 +98,7 @@ const keepOut = "../../examples/keep-out"
 // TestPolicyBuildAndTest: one source becomes a module and a program, both keep every promise and give the
 // same bytes.
 func TestPolicyBuildAndTest(t *testing.T) {
+	t.Parallel()
 	module, program := built(t, keepOut), execPrefix+built(t, keepOut, "--process")
 	args := []string{"policy", "test", module, program, "--questions", "10", "--set", "networks=10.0.1.0/24", "--set", "networks=10.0.2.0/24", "--set", "min_age=1h"}
 	code, stdout, stderr := tes(t, append(args, "--json")...)
@@ -80,6 +112,7 @@ func TestPolicyBuildAndTest(t *testing.T) {
 
 // TestPolicyGolden writes a case's answer down, finds it again, and finds another one with other settings.
 func TestPolicyGolden(t *testing.T) {
+	t.Parallel()
 	module, cases := built(t, keepOut), t.TempDir()
 	q := policytest.Place(2, 1, policytest.Peers(4, nil))
 	q.Guarding = true
@@ -113,6 +146,7 @@ func TestPolicyGolden(t *testing.T) {
 
 // TestPolicyTestFindsLies: a policy that breaks the rules fails, in words.
 func TestPolicyTestFindsLies(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := tes(t, "policy", "test", built(t, "testdata/policies/liar"), "--questions", "50")
 	if code != 1 || !strings.Contains(stdout, "FAILED  answers keep the contract") || !strings.Contains(stderr, "did not hold\nhint: ") {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
@@ -120,6 +154,7 @@ func TestPolicyTestFindsLies(t *testing.T) {
 }
 
 func TestPolicyMistakes(t *testing.T) {
+	t.Parallel()
 	text := filepath.Join(t.TempDir(), "text.wasm")
 	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o700); err != nil {
 		t.Fatal(err)

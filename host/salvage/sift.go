@@ -164,8 +164,12 @@ func hashFile(ctx context.Context, path string) (h digest.Hash, size int64, text
 		return h, 0, nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return h, 0, nil, err
+	}
 	hash := digest.New()
-	buf := make([]byte, 512<<10)
+	buf := make([]byte, min(info.Size()+1, 512<<10))
 	for {
 		if err := ctx.Err(); err != nil {
 			return h, size, nil, err

@@ -60,7 +60,7 @@ func (p *power) now() time.Time {
 
 func (p *power) open() (err error) {
 	p.house, err = openHouse("", houseOptions{disk: p.disk, rows: p.rows, now: p.now, reached: func(point string) {
-		p.look(point, p.disk.Aftermath)
+		p.disk.At(point, func(m *crashfs.Moment) { p.look(point, m.Aftermath) })
 	}})
 	return err
 }

@@ -270,7 +270,9 @@ func TestPowerLoss(t *testing.T) {
 				look(m.Call+" "+m.Name, m.Aftermath(rnd))
 			}
 		})
-		_, err := migrate(disk, rows, Config{Reached: func(point string) { look(point, disk.Aftermath(rnd)) }})
+		_, err := migrate(disk, rows, Config{Reached: func(point string) {
+			disk.At(point, func(m *crashfs.Moment) { look(point, m.Aftermath(rnd)) })
+		}})
 		must(t, err)
 		must(t, tree.over(disk, rows))
 		if t.Failed() {

@@ -61,6 +61,13 @@ func New(o Options) *FS {
 // until fn returns; it must not use the file system. Watch comes before everything else.
 func (f *FS) Watch(fn func(*Moment)) { f.watch = fn }
 
+// At shows fn this moment, as Watch does, and lets no other call in until fn returns.
+func (f *FS) At(point string, fn func(*Moment)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fn(&Moment{Call: point, fs: f})
+}
+
 // Moment is what Watch shows: the file system before a call.
 type Moment struct {
 	Call string // "rename", say

@@ -38,7 +38,7 @@ func manyObjects() int {
 	if os.Getenv("TESSERAS_SIZES") == "nightly" {
 		return 1_000_000
 	}
-	return 10_000
+	return 5_000
 }
 
 // TestManySmallObjects rebuilds the index of a data directory with very many small objects, opens it

@@ -1,0 +1,166 @@
+package core
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// TestSearchOnPaper: on a network that answers at once, a search asks the nearest first, and ends with
+// the k nearest of those that answer, on any number of paths.
+func TestSearchOnPaper(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	const nodes, k = 300, 20
+	var all []Node
+	for n := range nodes {
+		all = append(all, at(n))
+	}
+	for round := range 60 {
+		target := at(10_000 + round).At
+		sortByDistance(target, all)
+		dead := map[sdk.NodeKey]bool{}
+		for _, p := range all {
+			dead[p.Key] = rng.IntN(3) == 0
+		}
+		var want []Node
+		for _, p := range all {
+			if !dead[p.Key] && len(want) < k {
+				want = append(want, p)
+			}
+		}
+		paths := 1 + round%3
+		s := newSearch(target, sdk.NodeKey{}, k, paths, []Node{all[nodes-1], all[nodes-2], all[nodes-3], want[0], want[1], want[2]})
+		questions := 0
+		for c := s.next(3); c != nil; c = s.next(3) {
+			questions++
+			if dead[c.Key] {
+				c.state = failed
+				continue
+			}
+			c.state = answered
+			s.learn(c, all[:2*k]) // what a node near the target would say, the dead among it
+		}
+		if done, _ := s.progress(); !done {
+			t.Fatal("nobody left to ask, but not done")
+		}
+		if got := s.nearest(); !slices.Equal(got, want) {
+			t.Fatalf("round %d, %d paths: found %d, want %d", round, paths, len(got), len(want))
+		}
+		if questions > 3*k {
+			t.Errorf("%d questions", questions)
+		}
+	}
+}
+
+// TestALiarSpoilsOnePath: what a contact says is believed on its own path only, and nobody is asked
+// twice.
+func TestALiarSpoilsOnePath(t *testing.T) {
+	target := ID{}
+	var honest, lies []Node
+	for n := range 40 {
+		honest = append(honest, at(n))
+		lie := at(1000 + n)
+		lie.At = ID{31: byte(n)} // as near as can be
+		lies = append(lies, lie)
+	}
+	s := newSearch(target, sdk.NodeKey{}, 4, 3, honest[:3])
+	questions := map[sdk.NodeKey]int{}
+	for c := s.next(3); c != nil; c = s.next(3) {
+		questions[c.Key]++
+		switch {
+		case c.Key == honest[0].Key, c.At[0] == 0 && c.At[1] == 0:
+			c.state = answered
+			s.learn(c, lies)
+		default:
+			c.state = answered
+			s.learn(c, honest)
+		}
+	}
+	for key, n := range questions {
+		if n != 1 {
+			t.Errorf("%s was asked %d times", key.Short(), n)
+		}
+	}
+	sortByDistance(target, honest)
+	for _, n := range honest[:3] {
+		if questions[n.Key] == 0 {
+			t.Error("the nearest honest contact was not asked: every path believed the liar")
+		}
+	}
+}
+
+// TestSearchCountsFewOfOneSubnet: ids of one public subnet do not fill the result, and give way when
+// they fail.
+func TestSearchCountsFewOfOneSubnet(t *testing.T) {
+	var start []Node
+	for n := range 30 {
+		mob := at(n, fmt.Sprintf("203.0.113.%d:1", n+1))
+		mob.At = ID{31: byte(n)}
+		start = append(start, mob, at(100+n, fmt.Sprintf("11.%d.0.1:1", n)))
+	}
+	s := newSearch(ID{}, sdk.NodeKey{}, 10, 3, start)
+	s.crowd = 2
+	s.next(1).fail()
+	for c := s.next(3); c != nil; c = s.next(3) {
+		c.state = answered
+	}
+	mob := 0
+	for _, n := range s.nearest() {
+		if n.Addr.Addr().As4()[0] == 203 {
+			mob++
+		}
+	}
+	if got := len(s.nearest()); got != 10 || mob != 2 {
+		t.Errorf("%d found, %d of one subnet; want 10 and 2", got, mob)
+	}
+}
+
+// TestSearchLooksPastGroundIDs: where ids lie nearer to a target than chance puts them, more are asked.
+func TestSearchLooksPastGroundIDs(t *testing.T) {
+	var start []Node
+	for n := range 20 {
+		ground := at(n)
+		ground.At = ID{31: byte(n)}
+		start = append(start, ground)
+	}
+	for n := range 200 {
+		start = append(start, at(100+n))
+	}
+	s := newSearch(ID{}, sdk.NodeKey{}, 20, 1, start)
+	s.most, s.least = 60, 0.05 // of 200 drawn at random, 10
+	for c := s.next(3); c != nil; c = s.next(3) {
+		c.state = answered
+	}
+	if got := len(s.nearest()); got < 25 || got > 60 {
+		t.Errorf("%d asked and found, want some beyond the 20 ground ones", got)
+	}
+}
+
+func TestSearchGoesOnPastTheSlow(t *testing.T) {
+	var start []Node
+	for n := range 8 {
+		start = append(start, at(n))
+	}
+	s := newSearch(ID{}, sdk.NodeKey{}, 4, 1, start)
+	a, b := s.next(2), s.next(2)
+	if a == nil || b == nil || s.next(2) != nil {
+		t.Fatal("want two at a time")
+	}
+	a.state, b.state = slow, slow
+	for range 4 {
+		c := s.next(2)
+		if c == nil {
+			t.Fatal("the slow ones hold up the search")
+		}
+		c.state = answered
+	}
+	if s.next(2) != nil {
+		t.Error("asks beyond the k nearest")
+	}
+	if done, _ := s.progress(); !done {
+		t.Error("k answered, but not done")
+	}
+}

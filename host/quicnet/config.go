@@ -32,7 +32,7 @@ type Config struct {
 	DialTimeout  time.Duration // for a connection, with Hello; without a sign of life three tenths of it; 10s
 	FrameTimeout time.Duration // for one whole message to arrive or leave; 15s
 	// RetryFirst and RetryMost bound for how long a peer that could not be reached is not dialled again at
-	// the same address; the wait doubles from one to the other. 500ms and 30s; negative = not at all.
+	// the same address; the wait doubles from one to the other. 500ms and 5s; negative = not at all.
 	RetryFirst, RetryMost time.Duration
 	AnswerTimeout         time.Duration // for the answer to a request to begin; 1m
 	SilentTimeout         time.Duration // a connection is dead so long after the first packet that got no answer; 10s
@@ -85,7 +85,7 @@ func (c Config) withDefaults() Config {
 	or(&c.DialTimeout, 10*time.Second)
 	or(&c.FrameTimeout, 15*time.Second)
 	or(&c.RetryFirst, 500*time.Millisecond)
-	or(&c.RetryMost, 30*time.Second)
+	or(&c.RetryMost, 5*time.Second)
 	or(&c.AnswerTimeout, time.Minute)
 	or(&c.SilentTimeout, 10*time.Second)
 	or(&c.DeadAfter, 3*time.Second)

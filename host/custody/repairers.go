@@ -9,6 +9,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/wire"
@@ -92,8 +93,12 @@ func (s *Service) Keep(ctx context.Context, plan *fragment.FragmentPlan, index i
 	return s.take(ctx, plan, id, plan.Bytes(), body, custody)
 }
 
-// Yield gives up a fragment that another holder has too. It is for the caller to be sure of that.
+// Yield gives up a fragment that another holder has too. It is for the caller to be sure of that. The
+// journal hears of it first: an index that is rebuilt must not miss the fragment.
 func (s *Service) Yield(ctx context.Context, t sdk.TesseraID, index int) error {
+	if err := s.Journal.Append(holders.RecordReleased, holders.ReleasedRecord(t, index)); err != nil {
+		return err
+	}
 	err := s.Catalog.Reclaim(func(tx *catalog.Tx) error {
 		f, err := tx.Fragment(t, index)
 		if errors.Is(err, catalog.ErrNotFound) {

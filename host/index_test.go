@@ -18,7 +18,7 @@ import (
 
 // offline opens the data directory of a stopped node as the command line does, and gives every row of
 // its index by its key. Left out is what passes: where a round or a scrub stands, which peers were met,
-// and the times of the last sign of life, which the next round renews.
+// what they proved, and the times of the last sign of life, which the next round renews.
 func (m *member) offline(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -27,7 +27,7 @@ func (m *member) offline(t *testing.T) map[string]string {
 			if err != nil {
 				return err
 			}
-			if kind := r.Key[0]; kind != 'm' && kind != 'n' {
+			if kind := r.Key[0]; kind != 'm' && kind != 'n' && kind != 'a' {
 				out[string(r.Key)] = fmt.Sprintf("%x", r.Value)
 			}
 		}

@@ -52,7 +52,7 @@ func TestNeededObjectsStay(t *testing.T) {
 			defer rows.Close()
 			w := newWorld(t, rows)
 			for round := range modelRounds {
-				w.round(seed+uint64(round), c.size.Cases()/modelRounds/modelWorkers)
+				w.round(seed+uint64(round), (c.size.Cases()+modelRounds*modelWorkers-1)/(modelRounds*modelWorkers))
 				if t.Failed() {
 					return
 				}

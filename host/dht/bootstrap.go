@@ -35,12 +35,12 @@ func (d *DHT) Bootstrap(ctx context.Context, addresses []string) error {
 		return nil
 	}
 	answered, errs := d.dialAll(ctx, addresses, remembered)
+	d.mu.Lock()
+	d.nextLook = d.config.Now().Add(d.lookAfter) // also when nobody answered: others may be starting as well
+	d.mu.Unlock()
 	if answered == 0 {
 		return fmt.Errorf("%w: %w", ErrNoBootstrap, errors.Join(errs...))
 	}
-	d.mu.Lock()
-	d.nextLook = d.config.Now().Add(d.lookAfter)
-	d.mu.Unlock()
 	d.explore(ctx)
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 // others sees only those who were there before; the wait then grows up to RefreshInterval.
 const firstLook = 2 * time.Second
 
-// Run looks after the table, the pointers and the announcements until ctx ends.
+// Run looks after the table, the pointers and the announcements until ctx ends; then it saves whom it met.
 func (d *DHT) Run(ctx context.Context) error {
 	for {
 		wait := d.untilNextStep()
@@ -24,7 +24,7 @@ func (d *DHT) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return d.save(context.WithoutCancel(ctx))
 		case <-timer.C:
 		}
 		if err := d.Step(ctx); err != nil && ctx.Err() == nil {

@@ -1,0 +1,53 @@
+package dht_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tesseras/tesseras/host/dht"
+)
+
+// TestWhoWasMetIsSavedAtTheEnd, however short the run was.
+func TestWhoWasMetIsSavedAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, houses := settle(t, 5, dht.Config{})
+		memory := &drawer{}
+		a := w.build(t, dht.Config{Memory: memory})
+		if err := a.Bootstrap(t.Context(), []string{houses[0].self.Addr.String()}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := a.Run(ctx); err != nil || len(memory.peers) != 5 {
+			t.Errorf("%v, %d saved", err, len(memory.peers))
+		}
+	})
+}
+
+// TestOneWhoIsAloneTriesAgainSoon, in virtual time: nodes that start together find each other although
+// the first of them found nobody.
+func TestOneWhoIsAloneTriesAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, houses := settle(t, 2, dht.Config{})
+		w.raze(houses[0])
+		memory := &drawer{peers: houses[1].Peers()}
+		a := w.build(t, dht.Config{Memory: memory})
+		if err := a.Bootstrap(t.Context(), nil); !errors.Is(err, dht.ErrNoBootstrap) {
+			t.Fatalf("got %v", err)
+		}
+		w.mu.Lock()
+		w.nodes[houses[0].self.Key], w.byAt[houses[0].self.Addr] = houses[0], houses[0]
+		w.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := a.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if k, _ := a.Peer(houses[0].self.Key); k.LastSeen.Before(time.Now().Add(-10 * time.Second)) {
+			t.Errorf("still alone after ten seconds: %+v", k)
+		}
+	})
+}

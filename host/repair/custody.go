@@ -214,7 +214,7 @@ func (s *Service) healPage(ctx context.Context, ids []sdk.TesseraID, weather *sd
 		if o.Rebuild == 0 || o.Wait > 0 {
 			continue
 		}
-		if _, err := s.mend(ctx, o, false); err != nil {
+		if _, err := s.mend(ctx, o); err != nil {
 			s.Log.Warn("a tessera kept here could not be repaired now", "tessera", o.Tessera.Short(), "err", err)
 		}
 	}

@@ -21,23 +21,11 @@ var errBusy = errors.New("its fragments are being moved already")
 // errSpace tells that rebuilding would leave less free space than the operator wants.
 var errSpace = errors.New("not enough free space to rebuild")
 
-// turn takes the turn at a tessera. A round of the cycle leaves one that is busy to whoever has it; a
-// person who asked for it gets an answer when that one is done.
-func (s *Service) turn(ctx context.Context, id sdk.TesseraID, asked bool) (done func(), err error) {
-	if asked {
-		return s.Turns.Take(ctx, id)
-	}
-	if done = s.Turns.Try(id); done == nil {
-		err = errBusy
-	}
-	return done, err
-}
-
 // mend rebuilds what an order names and finds holders for it. It returns how many fragments found one.
-func (s *Service) mend(ctx context.Context, o order, asked bool) (placed int, err error) {
-	done, err := s.turn(ctx, o.Tessera, asked)
-	if err != nil {
-		return 0, err
+func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
+	done := s.Turns.Try(o.Tessera)
+	if done == nil {
+		return 0, errBusy
 	}
 	defer done()
 	p := o.patient

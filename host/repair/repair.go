@@ -188,7 +188,7 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 		if o.Rebuild == 0 && only == nil || o.Wait > 0 && only == nil {
 			continue
 		}
-		rebuilt, err := s.mend(ctx, o, only != nil)
+		rebuilt, err := s.mend(ctx, o)
 		summary.Rebuilt += rebuilt
 		if rebuilt > 0 {
 			summary.Repaired++

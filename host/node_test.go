@@ -67,12 +67,12 @@ func TestWholeCopiesSurviveAllButOneHolder(t *testing.T) {
 		}
 	}
 	v.meet(owner, 9)
-	if report := owner.repair(made.ID); report.Healthy != 1 || report.RebuiltFragments != 0 {
-		t.Errorf("repair %+v", report)
-	}
-	if status := owner.status(made.ID); status.Survives.Peers != 8 {
-		t.Errorf("with nine copies it survives %+v", status.Survives)
-	}
+	v.eventually("all nine copies to count", func() bool {
+		if report := owner.repair(made.ID); report.Healthy != 1 || report.RebuiltFragments != 0 {
+			t.Fatalf("repair %+v", report)
+		}
+		return owner.status(made.ID).Survives.Peers == 8
+	})
 
 	for _, m := range append(holders[2:], owner) {
 		m.stop()

@@ -190,16 +190,17 @@ func (n *Node) joinServices() {
 		Distributor: distributor, Forgetter: n.network, Turns: turns, Owner: n.id.Owner, Log: n.log,
 	}, publish.Config{MinFree: minFree})
 	n.restorer = restore.New(n.dir, n.network, n.documents, restore.Config{Concurrent: r.ConcurrentTransfers, MinFree: minFree}, n.log)
+	bandwidth := newPace(r.RepairBandwidth)
 	n.repairer = repair.New(repair.Deps{
 		FS: n.dir, Network: n.network, Documents: n.documents, Archive: n.archive,
 		Collect: func(ctx context.Context, id sdk.TesseraID) (repair.Collected, error) {
-			return n.restorer.Collect(ctx, id, nil)
+			return n.restorer.Collect(ctx, id, bandwidth.fetching(ctx))
 		},
 		Catalog: n.catalog, Book: n.book, Policy: n.engine, Distributor: distributor, Turns: turns,
 		Keeper: keeper, Self: n.id.Node.Key(), Owner: n.id.Owner.Key(), Log: n.log, Now: time.Now,
 	}, repair.Config{
 		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, Proofs: r.ProofsPerHolder, Whole: wholeEvery,
-		MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance), Institutional: n.institutions.Owner,
+		MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance), Institutional: n.institutions.Owner, Pace: bandwidth.wait,
 	})
 	n.healer = heal.New(heal.Deps{
 		Objects: n.objects, Catalog: n.catalog, Patience: r.RepairInterval.Std() / 2, Log: n.log,

@@ -49,7 +49,7 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	what := scatter.Order{
 		Plan: p.plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_REPAIR, Purpose: p.purpose(),
 		Prepare: func(ctx context.Context) error { return s.prepare(ctx, p.plan, wanting, spool) },
-		Open:    func(i int) (io.ReadCloser, error) { return spool.Open(i) },
+		Open:    func(i int) (io.ReadCloser, error) { return s.paced(ctx, spool, i) },
 	}
 	if p.kept {
 		s.asHolder(&what, p)
@@ -207,4 +207,28 @@ func copyShard(w io.Writer, from Collected, index int) error {
 	defer r.Close()
 	_, err = io.Copy(w, r)
 	return err
+}
+
+// paced opens a rebuilt shard to be sent no faster than the operator lets repairs go.
+func (s *Service) paced(ctx context.Context, spool *fragment.Spool, index int) (io.ReadCloser, error) {
+	body, err := spool.Open(index)
+	if err != nil || s.config.Pace == nil {
+		return body, err
+	}
+	return &pacedBody{body, ctx, s.config.Pace}, nil
+}
+
+type pacedBody struct {
+	io.ReadCloser
+	ctx  context.Context
+	wait func(context.Context, int64) error
+}
+
+// Read implements io.Reader.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if waited := b.wait(b.ctx, int64(n)); waited != nil {
+		return n, waited
+	}
+	return n, err
 }

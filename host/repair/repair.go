@@ -117,6 +117,8 @@ type Config struct {
 	DeficitAllowance uint64 // by which an owner may owe us
 	// Institutional tells whether this node has verified an owner as an institution; nil = never.
 	Institutional func(sdk.OwnerKey) bool
+	// Pace returns when so many more bytes may be sent; nil = at once.
+	Pace func(ctx context.Context, n int64) error
 }
 
 // Service repairs.

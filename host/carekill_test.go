@@ -18,6 +18,7 @@ import (
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/localapi"
 )
 
@@ -25,12 +26,7 @@ import (
 const careDir = "CARE_OF_A_TEST"
 
 // careKills is how often TestKilledWhileItLooksAfterItself kills.
-func careKills() int {
-	if os.Getenv("TESSERAS_SIZES") == "nightly" {
-		return 3000
-	}
-	return 16
-}
+var careKills = suite.KillCare
 
 // careConfig is that of both, the process that is killed and the one that looks.
 func careConfig() *config.Config {
@@ -72,7 +68,7 @@ func careOnce(dir string) error {
 func TestKilledWhileItLooksAfterItself(t *testing.T) {
 	t.Parallel()
 	const objects = 500
-	dir, kills, seed := t.TempDir(), careKills(), rand.Uint64()
+	dir, kills, seed := t.TempDir(), careKills.Cases(), suite.Seed(t)
 	fillDisk(t, dir, objects)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for i := range kills {
@@ -100,10 +96,10 @@ func TestKilledWhileItLooksAfterItself(t *testing.T) {
 		}
 		checkDisk(t, dir, objects)
 		if t.Failed() {
-			t.Fatalf("kill %d of seed %d", i, seed)
+			t.Fatalf("kill %d", i)
 		}
 	}
-	t.Logf("%d kills (seed %d)", kills, seed)
+	careKills.Executed(t, kills, "kills of a node that looks after itself")
 }
 
 // strew adds orphans.

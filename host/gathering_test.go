@@ -12,7 +12,7 @@ import (
 )
 
 // gathering is how many nodes begin with one bootstrap address.
-var gathering = suite.Size{CI: 12, Nightly: 30}
+var gathering = suite.Gathering
 
 // TestAGatheringNeedsNoCentre: nodes that were given one address find every tessera; also when the node
 // at that address is gone, and when all start again with no address at all.

@@ -19,6 +19,7 @@ import (
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/sidecar"
 	"github.com/tesseras/tesseras/host/tessera"
@@ -34,17 +35,12 @@ const (
 )
 
 // manyObjects is the size of TestManySmallObjects.
-func manyObjects() int {
-	if os.Getenv("TESSERAS_SIZES") == "nightly" {
-		return 1_000_000
-	}
-	return 5_000
-}
+var manyObjects = suite.ManyObjects
 
 // TestManySmallObjects rebuilds the index of a data directory with very many small objects, opens it
 // again, and sweeps and scrubs it, in bounded memory.
 func TestManySmallObjects(t *testing.T) {
-	dir, n := t.TempDir(), manyObjects()
+	dir, n := t.TempDir(), manyObjects.Cases()
 	cfg := config.Default()
 	cfg.Network.PowBits, cfg.Storage.MinFree = powBits, 0
 	fillDisk(t, dir, n)

@@ -23,7 +23,7 @@ import (
 )
 
 // splits is how many ways of parting seven nodes are tried; there are 63.
-var splits = suite.Size{CI: 8, Nightly: 63}
+var splits = suite.Splits
 
 // weather rules what becomes of packets between nodes in memory.
 type weather struct {

@@ -11,7 +11,7 @@ import (
 )
 
 // repairKills is how often TestAnOwnerThatIsKilledWhileRepairing kills.
-var repairKills = suite.Size{CI: 5, Nightly: 200}
+var repairKills = suite.KillRepair
 
 // TestAnOwnerThatIsKilledWhileRepairing kills a node while it makes good what holders have lost: before
 // the first fragment has come, between two, or at any moment. In the end the tessera is at its target,

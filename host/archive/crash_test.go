@@ -21,7 +21,7 @@ import (
 )
 
 // killSize is how many kills a run makes, one half at points named in the code, the other at any moment.
-var killSize = suite.Size{CI: 35, Nightly: 5000}
+var killSize = suite.KillArchive
 
 const (
 	envSeed    = suite.EnvSeed

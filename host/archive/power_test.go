@@ -21,8 +21,8 @@ import (
 
 // The sizes of the suites of interrupted creations and deletions.
 var (
-	powerSize = suite.Size{CI: 3000, Nightly: 500_000}
-	faultSize = suite.Size{CI: 200, Nightly: 200}
+	powerSize = suite.PowerArchive
+	faultSize = suite.FaultArchive
 )
 
 // power is an archive on a disk whose power may go, and what its owner was told.

@@ -15,7 +15,7 @@ import (
 )
 
 // fullSize is how many operations TestAlmostFull does.
-var fullSize = suite.Size{CI: 4000, Nightly: 1_000_000}
+var fullSize = suite.FullStore
 
 // TestAlmostFull puts and releases on a disk that is full most of the time, with a reserve and without:
 // every refusal is clean, what the disk holds is at all times what was acknowledged and nothing else, and

@@ -20,7 +20,7 @@ import (
 )
 
 // powerSize is how many crash points TestPowerLoss looks at.
-var powerSize = suite.Size{CI: 50_000, Nightly: 5_000_000}
+var powerSize = suite.PowerStore
 
 // TestPowerLoss does every sequence of up to three operations, and takes the power away before each
 // call that changes the disk, in every way. Then the store opens, keeps no temporary file, reads every
@@ -334,7 +334,7 @@ func (p *power) mend() error {
 }
 
 // faultSize is how many failed calls TestEveryCallFails makes.
-var faultSize = suite.Size{CI: 600, Nightly: 600}
+var faultSize = suite.FaultStore
 
 // TestEveryCallFails lets every single call of every operation fail once with each error of a disk: the
 // error is told or made good, no pin stays, all that was acknowledged before is intact, now, after the

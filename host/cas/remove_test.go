@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/suite"
 )
 
 func TestRemove(t *testing.T) {
@@ -122,13 +121,13 @@ func (n *needs) needed(h digest.Hash) (bool, error) { return n.add(h, 0) > 0, ni
 // time. Whoever holds a reference must be able to read the object until it gives the reference back.
 func TestRemoveNeverTakesWhatIsNeeded(t *testing.T) {
 	const workers, contents = 8, 12
-	operations := sizeFromEnv(t, "TESSERAS_TEST_CAS_OPERATIONS", 12000)
+	seed, operations := suite.Seed(t), suite.ModelRemove.Cases()
 	s, index := open(t, newDisk(t)), &needs{count: map[digest.Hash]int{}}
 	var done atomic.Int64
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			m := &modelWorker{t: t, s: s, index: index, rnd: rand.New(rand.NewPCG(uint64(w), 1)), contents: contents}
+			m := &modelWorker{t: t, s: s, index: index, rnd: rand.New(rand.NewPCG(seed, uint64(w))), contents: contents}
 			for done.Add(1) <= int64(operations) && !t.Failed() {
 				m.step()
 			}
@@ -137,7 +136,7 @@ func TestRemoveNeverTakesWhatIsNeeded(t *testing.T) {
 	}
 	wg.Wait()
 	noPins(t, s)
-	t.Logf("%d operations", operations)
+	suite.ModelRemove.Executed(t, int(done.Load())-workers, "operations on contents that come and go")
 }
 
 type modelWorker struct {
@@ -257,15 +256,4 @@ func (m *modelWorker) check(content []byte) {
 	if _, err := drain(r, 0); err != nil {
 		m.t.Errorf("a needed object is damaged: %v", err)
 	}
-}
-
-func sizeFromEnv(t *testing.T, name string, size int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return size
-	}
-	n, err := strconv.Atoi(text)
-	must(t, err)
-	return n
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // rotSize is how many faults TestRot makes.
-var rotSize = suite.Size{CI: 2000, Nightly: 200_000}
+var rotSize = suite.RotStore
 
 // rots are the faults of disks that the disk does not tell of.
 var rots = []struct {

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/suite"
 )
 
 // TestTotalsFollowEveryChange adds, drops and collects at random: the totals are always what counting
@@ -96,10 +97,7 @@ func TestAnIndexWithoutBooksIsCounted(t *testing.T) {
 // TestALogThatLostItsEndIsDetected damages the log of an index whose process was killed: whatever is
 // flipped, cut or zeroed, the index is refused or has every row.
 func TestALogThatLostItsEndIsDetected(t *testing.T) {
-	dir, rows, faults := t.TempDir(), 40, 9
-	if os.Getenv("TESSERAS_SIZES") == "nightly" {
-		faults = 1500
-	}
+	dir, rows, faults := t.TempDir(), 40, suite.RotIndexLog.Cases()
 	killed := t.TempDir()
 	c := openTemp(t, dir, Options{})
 	for i := range rows {
@@ -118,8 +116,7 @@ func TestALogThatLostItsEndIsDetected(t *testing.T) {
 	for end > 0 && whole[end-1] == 0 {
 		end--
 	}
-	seed := rand.Uint64()
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := rand.New(rand.NewPCG(suite.Seed(t), 0))
 	refused := 0
 	for i := range faults {
 		at := rng.IntN(end)
@@ -146,7 +143,8 @@ func TestALogThatLostItsEndIsDetected(t *testing.T) {
 		}
 		refused++
 	}
-	t.Logf("%d faults in a log of %d bytes, %d refused (seed %d)", faults, end, refused, seed)
+	t.Logf("%d of the faults in a log of %d bytes refused", refused, end)
+	suite.RotIndexLog.Executed(t, faults, "faults in the log of an index")
 	if refused < faults*3/4 { // a few may hit what says nothing
 		t.Errorf("only %d of %d were refused", refused, faults)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // killSize is how many processes TestKill kills.
-var killSize = suite.Size{CI: 25, Nightly: 5000}
+var killSize = suite.KillIndex
 
 const (
 	envChild = "TESSERAS_TEST_CATALOG_CHILD"

@@ -26,9 +26,9 @@ const (
 
 var (
 	// fullSize is at how many levels of fullness TestReallyFullDisk opens, writes, frees and closes.
-	fullSize = suite.Size{CI: 12, Nightly: 200}
+	fullSize = suite.FullIndex
 	// raceSize is how often TestDiskFilledWhileBadgerTidies fills the disk.
-	raceSize = suite.Size{CI: 3, Nightly: 100}
+	raceSize = suite.FullIndexRace
 )
 
 // TestReallyFullDisk fills a small file system under the index to the last byte, and to many levels

@@ -21,8 +21,8 @@ import (
 
 // The sizes of TestNeededObjectsStay, in operations.
 var (
-	modelSize     = suite.Size{CI: 200_000, Nightly: 100_000_000}
-	modelDiskSize = suite.Size{CI: 2000, Nightly: 200_000}
+	modelSize     = suite.ModelIndex
+	modelDiskSize = suite.ModelIndexDisk
 )
 
 const (

@@ -30,8 +30,8 @@ import (
 
 // The sizes of the suites of interrupted custody.
 var (
-	powerSize = suite.Size{CI: 800, Nightly: 100_000}
-	faultSize = suite.Size{CI: 150, Nightly: 150}
+	powerSize = suite.PowerCustody
+	faultSize = suite.FaultCustody
 )
 
 // shelf gives custody the documents of a disk.

@@ -13,7 +13,7 @@ import (
 )
 
 // faultSize is how many failed calls TestEveryCallOfASpoolFails makes.
-var faultSize = suite.Size{CI: 200, Nightly: 200}
+var faultSize = suite.FaultFragment
 
 // TestEveryCallOfASpoolFails lets every single call of a publish's spool fail with each error of a disk.
 // The error is told, or nothing came of it; and what the next process believes of the spool, after any

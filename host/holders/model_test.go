@@ -19,7 +19,7 @@ import (
 )
 
 // sizeModel is how many steps the model check of the ledger takes (G20).
-var sizeModel = suite.Size{CI: 100_000, Nightly: 100_000_000}
+var sizeModel = suite.ModelBooks
 
 // The network of the model check: some owners have two nodes.
 const (

@@ -12,7 +12,7 @@ import (
 )
 
 // powerSize is how many crash points TestPowerLoss looks at.
-var powerSize = suite.Size{CI: 10_000, Nightly: 500_000}
+var powerSize = suite.PowerJournal
 
 // TestPowerLoss does every sequence of four operations on a journal and takes the power away before each
 // call: every acknowledged record is there, in order, perhaps the one under way too, and no damage is seen.

@@ -25,7 +25,7 @@ const (
 )
 
 // killSize is how many processes TestKill kills while they bring over an old tree.
-var killSize = suite.Size{CI: 20, Nightly: 2000}
+var killSize = suite.KillLegacy
 
 // TestKill kills processes that bring over an old tree, at the points named in the code and at any
 // moment, each going on from what the one before left, and finds everything over at the end.

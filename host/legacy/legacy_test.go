@@ -26,8 +26,8 @@ import (
 
 // The sizes of the suites of interrupted migrations.
 var (
-	powerSize = suite.Size{CI: 400, Nightly: 50_000}
-	faultSize = suite.Size{CI: 300, Nightly: 300}
+	powerSize = suite.PowerLegacy
+	faultSize = suite.FaultLegacy
 )
 
 func must(t testing.TB, err error) {

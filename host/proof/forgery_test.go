@@ -13,7 +13,7 @@ import (
 )
 
 // sizeForgeries is how many forged answers are tried (G17).
-var sizeForgeries = suite.Size{CI: 10_000, Nightly: 10_000_000}
+var sizeForgeries = suite.Forgeries
 
 // forger makes up answers to a challenge about s. It knows the plan, other fragments, an answer to another
 // nonce, and even the right answer, of which it may change anything.

@@ -164,7 +164,7 @@ func TestFromTheOwnersObjects(t *testing.T) {
 // TestFromAnyFragments tries every set of fragments, spread over folders, renamed and beside rubbish.
 func TestFromAnyFragments(t *testing.T) {
 	s := newSample(t, "held")
-	size, cases := suite.Size{CI: 32, Nightly: 32}, 0
+	size, cases := suite.SalvageSets, 0
 	for set := range 1 << len(s.shards) {
 		dirs := []string{s.holderDir(t), t.TempDir()}
 		n := 0
@@ -223,7 +223,7 @@ func TestDamagedObjects(t *testing.T) {
 
 // TestRandomDamage damages what is there at random: whatever is saved is right.
 func TestRandomDamage(t *testing.T) {
-	size := suite.Size{CI: 100, Nightly: 20_000}
+	size := suite.RotSalvage
 	rnd := rand.New(rand.NewPCG(suite.Seed(t), 0))
 	s, saved := newSample(t, "storm"), 0
 	for range size.Cases() {

@@ -13,7 +13,7 @@ import (
 )
 
 // powerSize is how many crash points TestPowerLoss looks at.
-var powerSize = suite.Size{CI: 5_000, Nightly: 200_000}
+var powerSize = suite.PowerSidecar
 
 // TestPowerLoss does every sequence of three operations on a shelf and takes the power away before each
 // call: every document is as it was acknowledged, or as the operation under way would have it, whole.

@@ -30,7 +30,7 @@ const (
 )
 
 // killSize is how many processes TestKill kills.
-var killSize = suite.Size{CI: 30, Nightly: 5000}
+var killSize = suite.KillSweep
 
 // TestMain is also the child that puts, releases and sweeps until it is killed.
 func TestMain(m *testing.M) {

@@ -21,7 +21,7 @@ import (
 )
 
 // powerSize is how many interruptions TestPowerLoss makes.
-var powerSize = suite.Size{CI: 500, Nightly: 200_000}
+var powerSize = suite.PowerSweep
 
 // power is a store that is used and swept on a disk whose power may go.
 type power struct {

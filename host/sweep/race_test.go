@@ -13,6 +13,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -23,7 +24,7 @@ func TestSweepNeverRemovesWhatIsNeeded(t *testing.T) {
 	r := newRoom(t)
 	r.clock.pass(time.Hour) // by which everything is old
 	const workers, contents = 4, 24
-	seed, total := rand.Uint64(), suiteSizes().race
+	seed, total := suite.Seed(t), suite.ModelSweep.Cases()
 	var done atomic.Int64
 	var swept Report
 	stop := make(chan struct{})
@@ -58,7 +59,8 @@ func TestSweepNeverRemovesWhatIsNeeded(t *testing.T) {
 	working.Wait()
 	close(stop)
 	sweeping.Wait()
-	t.Logf("%d operations, %d orphans swept (seed %d)", done.Load()-workers, swept.Orphans, seed)
+	t.Logf("%d orphans swept", swept.Orphans)
+	suite.ModelSweep.Executed(t, int(done.Load()-workers), "operations beside sweeps")
 	if done.Load() < int64(total) || swept.Orphans == 0 {
 		t.Error("too little happened to show anything")
 	}

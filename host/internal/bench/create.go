@@ -16,7 +16,7 @@ import (
 const (
 	smallFiles = 10_000
 	smallSize  = 4 * kib
-	smallGoal  = 3000 // files a second
+	smallGoal  = 5000 // files a second
 )
 
 func createSteps(l *lab) []step {

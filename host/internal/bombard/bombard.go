@@ -20,7 +20,7 @@ import (
 )
 
 // size of the bombardment of one parser.
-var size = suite.Size{CI: 200_000, Nightly: 50_000_000}
+var size = suite.Fuzz
 
 // Parser is one parser that strangers reach.
 type Parser struct {

@@ -16,7 +16,7 @@ import (
 
 const envPlanted = "TESSERAS_PLANTED"
 
-var plantedSize = suite.Size{CI: len(bugs), Nightly: len(bugs)}
+var plantedSize = suite.PlantedBugs
 
 // TestPlantedBugsAreFound plants each bug and runs the test that is there to find it. The same binary
 // without a bug passes the same tests: it is the bug that is found, not the planting.

@@ -6,16 +6,21 @@
 package suite
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
 
 // The environment that suites read.
 const (
-	EnvSizes = "TESSERAS_SIZES"
-	EnvSeed  = "TESSERAS_TEST_SEED"
+	EnvSizes  = "TESSERAS_SIZES"
+	EnvSeed   = "TESSERAS_TEST_SEED"
+	EnvSuites = "TESSERAS_SUITES"
 )
 
 // Size is how many cases to run.
@@ -48,17 +53,62 @@ func Seed(t testing.TB) uint64 {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("again: %s=%d go test -run '^%s$'", EnvSeed, seed, t.Name())
+			t.Logf("again: %s", again(t, seed))
 		}
 	})
 	return seed
 }
 
-// Executed prints how many cases a suite has executed, and fails when those are fewer than its size.
+// again is the command that runs a test again, to be typed at the top of the repository.
+func again(t testing.TB, seed uint64) string {
+	command := fmt.Sprintf("%s=%d go test %s -run '^%s$'", EnvSeed, seed, room(), strings.ReplaceAll(t.Name(), "/", "$/^"))
+	if Nightly() {
+		return EnvSizes + "=nightly " + command
+	}
+	return command
+}
+
+// room is the package whose tests run: they run in its folder.
+func room() string {
+	here, err := os.Getwd()
+	if err != nil {
+		return "."
+	}
+	for top := here; ; top = filepath.Dir(top) {
+		if _, err := os.Stat(filepath.Join(top, "go.mod")); err == nil {
+			inside, _ := filepath.Rel(top, here) // both are absolute
+			return "./" + filepath.ToSlash(inside)
+		}
+		if top == filepath.Dir(top) {
+			return "."
+		}
+	}
+}
+
+// Executed prints how many cases a suite has executed, and fails when those are fewer than its size. It
+// adds the line to the file that TESSERAS_SUITES names, because go test keeps what a test prints to
+// itself when the test passes.
 func (s Size) Executed(t testing.TB, cases int, of string) {
 	t.Helper()
 	t.Logf("%d %s", cases, of)
+	if err := note(t, cases, of); err != nil {
+		t.Errorf("%s: %v", EnvSuites, err)
+	}
 	if cases < s.Cases() && !t.Failed() {
 		t.Errorf("%d %s are fewer than the suite's size, %d", cases, of, s.Cases())
 	}
+}
+
+// note adds a line to the file of what suites have executed, if one is wanted.
+func note(t testing.TB, cases int, of string) error {
+	name := os.Getenv(EnvSuites)
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%10d %s (%s %s)\n", cases, of, room(), t.Name())
+	return errors.Join(err, f.Close())
 }

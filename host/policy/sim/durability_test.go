@@ -16,9 +16,9 @@ import (
 // Sizes of the suite of durability under churn, G16.
 var (
 	// nodeYears of the network that loses nothing, 200 peers a world.
-	nodeYears = suite.Size{CI: 200, Nightly: 20_000}
+	nodeYears = suite.ChurnYears
 	// controlYears are worlds of seven peers, a year each, of the control run that loses data.
-	controlYears = suite.Size{CI: 1000, Nightly: 50_000}
+	controlYears = suite.ControlYears
 )
 
 const week = 7 * 24 * time.Hour

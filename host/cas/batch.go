@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,8 +15,9 @@ import (
 )
 
 // Batch stages many objects: small ones are written and synced side by side, and all are on stable
-// storage when Sync returns. Their folders are synced with each of them, or, where the store is to sync
-// Together, once each by Sync. It is for use by one goroutine, and ends with Close or Discard.
+// storage when Sync returns, which syncs their folders once each. Where the store is to sync Together,
+// small ones are synced many at once as well. It is for use by one goroutine, and ends with Close or
+// Discard.
 type Batch struct {
 	s       *Store
 	work    errgroup.Group       // what is under way
@@ -23,6 +25,10 @@ type Batch struct {
 	err     error                // of the first thing that failed, final
 	touched map[byte]digest.Hash // folders to sync at the end
 	pinned  map[digest.Hash]struct{}
+	laying  int // how many were sent to be laid since the last were settled
+
+	mu   sync.Mutex // guards laid while work is under way
+	laid []laid
 }
 
 // Contents up to light bytes are copied out of the buffer they were read into while they wait to be
@@ -88,22 +94,29 @@ func (b *Batch) stageSmall(room []byte, n int) (Object, error) {
 		return o, err
 	}
 	b.write(room, n, o.Hash)
+	if b.laying >= atOnce {
+		return o, b.settleLaid()
+	}
 	return o, nil
 }
 
 // write writes the first n bytes of room aside.
 func (b *Batch) write(room []byte, n int, h digest.Hash) {
-	if n <= light {
-		content := bytes.Clone(room[:n])
-		b.s.leave(room)
-		b.work.Go(func() error { return b.named(b.s.write(content, h), h) })
+	if n > light {
+		b.heavy <- struct{}{}
+		b.work.Go(func() error {
+			defer func() { b.s.leave(room); <-b.heavy }()
+			return b.s.write(room[:n], h)
+		})
 		return
 	}
-	b.heavy <- struct{}{}
-	b.work.Go(func() error {
-		defer func() { b.s.leave(room); <-b.heavy }()
-		return b.named(b.s.write(room[:n], h), h)
-	})
+	content, write := bytes.Clone(room[:n]), b.s.write
+	b.s.leave(room)
+	if b.s.cfg.Together {
+		b.laying++
+		write = b.lay
+	}
+	b.work.Go(func() error { return write(content, h) })
 }
 
 func (b *Batch) stageLarge(ctx context.Context, r io.Reader) (Object, error) {
@@ -121,16 +134,8 @@ func (b *Batch) stageLarge(ctx context.Context, r io.Reader) (Object, error) {
 		o.Duplicate = true
 		return o, errors.Join(err, in.discard())
 	}
-	b.work.Go(func() error { return b.named(b.s.settle(in, o.Hash), o.Hash) })
+	b.work.Go(func() error { return b.s.settle(in, o.Hash) })
 	return o, nil
-}
-
-// named makes the name of an object durable, unless that happens together with the others at the end.
-func (b *Batch) named(err error, h digest.Hash) error {
-	if err != nil || b.s.cfg.Together {
-		return err
-	}
-	return b.s.folders.sync(h)
 }
 
 // claim pins an object for the batch. It tells whether the batch had it already.
@@ -139,9 +144,7 @@ func (b *Batch) claim(h digest.Hash) bool {
 		return true
 	}
 	b.pinned[h] = struct{}{}
-	if b.s.cfg.Together {
-		b.touched[h[0]] = h
-	}
+	b.touched[h[0]] = h
 	b.s.pin(h)
 	return false
 }
@@ -160,13 +163,13 @@ func (b *Batch) intact(o Object, content io.ReaderAt) (vfs.File, error) {
 	if err != nil || !same {
 		return nil, errors.Join(err, existing.Close())
 	}
-	b.work.Go(func() error { return b.named(errors.Join(existing.Sync(), existing.Close()), o.Hash) })
+	b.work.Go(func() error { return errors.Join(existing.Sync(), existing.Close()) })
 	return existing, nil
 }
 
 // Sync returns when all that was staged so far is on stable storage.
 func (b *Batch) Sync() error {
-	if err := b.wait(); err != nil {
+	if err := b.settleLaid(); err != nil {
 		return err
 	}
 	hashes := make([]digest.Hash, 0, len(b.touched))
@@ -174,8 +177,7 @@ func (b *Batch) Sync() error {
 		hashes = append(hashes, h)
 	}
 	if err := b.s.folders.syncAll(hashes, b.s.cfg.Workers); err != nil {
-		b.err = fmt.Errorf("store objects: %w", err)
-		return b.err
+		return b.fail(err)
 	}
 	clear(b.touched)
 	return nil
@@ -186,7 +188,15 @@ func (b *Batch) wait() error {
 	err := b.work.Wait()
 	b.work = errgroup.Group{}
 	b.work.SetLimit(b.s.cfg.Workers)
-	if b.err == nil && err != nil {
+	if err != nil {
+		return b.fail(err)
+	}
+	return b.err
+}
+
+// fail ends what a batch is worth, and gives the first error that did.
+func (b *Batch) fail(err error) error {
+	if b.err == nil {
 		b.err = fmt.Errorf("store objects: %w", err)
 	}
 	return b.err
@@ -194,7 +204,7 @@ func (b *Batch) wait() error {
 
 // Close ends the batch and unpins its objects. The need for those that shall stay is recorded before.
 func (b *Batch) Close() {
-	_ = b.wait() // whoever wanted the objects has called Sync
+	_ = errors.Join(b.wait(), b.dropLaid()) // whoever wanted the objects has called Sync; what stays of files the sweep clears
 	for h := range b.pinned {
 		b.s.Unpin(h)
 	}

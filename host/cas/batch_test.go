@@ -2,6 +2,7 @@ package cas
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/internal/crashfs"
+	"github.com/tesseras/tesseras/host/vfs"
 )
 
 func TestBatch(t *testing.T) {
@@ -56,38 +58,108 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestBatchSyncsTogether counts how often folders are synced: with each object, or once each at the end,
-// and never after Sync has returned.
-func TestBatchSyncsTogether(t *testing.T) {
-	const objects = 600
-	for _, together := range []bool{false, true} {
-		fsys := crashfs.New(crashfs.Options{})
-		var folders atomic.Int64
-		fsys.Watch(func(m *crashfs.Moment) {
-			if m.Call == "sync folder" && len(m.Name) == len(folder)+3 {
-				folders.Add(1)
+// TestBatchSyncs counts what a batch syncs before Sync returns: each folder once, and each small file by
+// itself or many by one call. All of it is then on the disk.
+func TestBatchSyncs(t *testing.T) {
+	const objects = 2*atOnce + fewer + 1
+	for _, c := range []struct {
+		together    bool
+		files, alls int64
+	}{{false, objects, 0}, {true, 0, 3}} {
+		t.Run(fmt.Sprint("together ", c.together), func(t *testing.T) {
+			fsys := crashfs.New(crashfs.Options{})
+			s, err := New(fsys, Config{Together: c.together, room: 512})
+			must(t, err)
+			counts := countSyncs(fsys)
+			b := s.Batch()
+			defer b.Close()
+			for i := range objects {
+				_, err := b.Stage(ctx, strings.NewReader(fmt.Sprint("object ", i)))
+				must(t, err)
+			}
+			must(t, b.Sync())
+			if f, a, d := counts.files.Load(), counts.alls.Load(), counts.folders.Load(); f != c.files || a != c.alls || d > 256 {
+				t.Errorf("%d files, %d times all, %d folders synced for %d objects", f, a, d, objects)
+			}
+			left, err := New(fsys.Crash(crashfs.Nothing()), Config{})
+			must(t, err)
+			for i := range objects {
+				must(t, readsAs(left, []byte(fmt.Sprint("object ", i))))
 			}
 		})
-		s, err := New(fsys, Config{Together: together, room: 512})
-		must(t, err)
-		folders.Store(0)
-		b := s.Batch()
-		for i := range objects {
-			_, err := b.Stage(ctx, strings.NewReader(fmt.Sprint("object ", i)))
-			must(t, err)
-		}
-		must(t, b.Sync())
-		synced := int(folders.Load())
-		left, err := New(fsys.Crash(crashfs.Nothing()), Config{})
-		must(t, err)
-		for i := range objects {
-			must(t, readsAs(left, []byte(fmt.Sprint("object ", i))))
-		}
-		if together && synced > 256 || !together && synced != objects {
-			t.Errorf("together %v: %d folders synced for %d objects", together, synced, objects)
-		}
-		b.Close()
 	}
+}
+
+// syncCounts is how often something was synced.
+type syncCounts struct{ files, alls, folders atomic.Int64 }
+
+// countSyncs counts from now on; of folders only those of objects.
+func countSyncs(fsys *crashfs.FS) *syncCounts {
+	n := new(syncCounts)
+	fsys.Watch(func(m *crashfs.Moment) {
+		switch {
+		case m.Call == "sync":
+			n.files.Add(1)
+		case m.Call == "sync all":
+			n.alls.Add(1)
+		case m.Call == "sync folder" && len(m.Name) == len(folder)+3:
+			n.folders.Add(1)
+		}
+	})
+	return n
+}
+
+// aloneFS is a file system that cannot sync everything at once.
+type aloneFS struct{ vfs.FS }
+
+func (aloneFS) SyncAll(string) error { return errors.ErrUnsupported }
+
+// TestBatchWithoutASyncOfAll: where there is no such call, and for a few files, each is synced by itself.
+func TestBatchWithoutASyncOfAll(t *testing.T) {
+	for name, objects := range map[string]int{"many": fewer + 10, "few": fewer - 1} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			fsys := vfs.FS(d)
+			if objects >= fewer {
+				fsys = aloneFS{d}
+			}
+			s, err := New(fsys, Config{Together: true, room: 512})
+			must(t, err)
+			b := s.Batch()
+			defer b.Close()
+			for i := range objects {
+				_, err := b.Stage(ctx, strings.NewReader(fmt.Sprint("object ", i)))
+				must(t, err)
+			}
+			must(t, b.Sync())
+			for i := range objects {
+				if !d.durable(Path(digest.Of([]byte(fmt.Sprint("object ", i))))) {
+					t.Fatal("not durable when acknowledged")
+				}
+			}
+		})
+	}
+}
+
+// TestASyncOfAllThatFailsIsFinal: nothing of it gets a name, and nothing stays.
+func TestASyncOfAllThatFailsIsFinal(t *testing.T) {
+	d := newDisk(t)
+	s, err := New(d, Config{Together: true, room: 512})
+	must(t, err)
+	b := s.Batch()
+	for i := range fewer {
+		_, err := b.Stage(ctx, strings.NewReader(fmt.Sprint("object ", i)))
+		must(t, err)
+	}
+	must(t, b.wait())
+	d.failNext(1, syscall.EIO)
+	wantError(t, b.Sync(), syscall.EIO)
+	wantError(t, b.Sync(), syscall.EIO)
+	must(t, b.Discard(func(digest.Hash) (bool, error) { return false, nil }))
+	if got := d.names(t); len(got) > 0 {
+		t.Errorf("left behind: %q", got)
+	}
+	noPins(t, s)
 }
 
 func never() (bool, error) { return false, nil }

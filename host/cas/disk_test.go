@@ -171,6 +171,16 @@ func (d *disk) SyncDir(name string) error {
 	return nil
 }
 
+func (d *disk) SyncAll(folder string) error {
+	if err := d.step("sync all"); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	clear(d.dirtyFiles)
+	d.mu.Unlock()
+	return d.FS.SyncAll(folder)
+}
+
 func (d *disk) Free() (uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

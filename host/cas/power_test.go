@@ -104,7 +104,9 @@ type power struct {
 }
 
 // powerConfig syncs the folders of a batch together or not.
-func powerConfig(together bool) Config { return Config{Workers: 2, room: 1024, Together: together} }
+func powerConfig(together bool) Config {
+	return Config{Workers: 2, room: 1024, Together: together, few: 1}
+}
 
 // powerSequence runs the acts one after the other. The power goes at every step of the last one.
 func powerSequence(seed uint64, sequence []int, home powerHome) (int, error) {

@@ -71,8 +71,8 @@ type Config struct {
 	// Workers is how many small files of a batch are made durable at the same time. 0 is
 	// DefaultWorkers.
 	Workers int
-	// Together syncs the folders of a batch once, at its end, instead of with each object. Nothing is
-	// acknowledged earlier for it.
+	// Together makes the small files of a batch durable by one sync of their file system for many, where
+	// it has such a thing, instead of one for each. Nothing is acknowledged earlier for it.
 	Together bool
 	// Changed is told each object whose file was written, removed or moved, and returns at once. It may
 	// be nil.
@@ -80,6 +80,8 @@ type Config struct {
 
 	// room is the size of a buffer in bytes; 0 is chunk. Tests take small ones.
 	room int
+	// few is below how many laid files each is synced by itself; 0 is fewer. Tests take less.
+	few int
 }
 
 // Store keeps objects in a file system. All its methods may be called at the same time.
@@ -107,6 +109,9 @@ type stripe struct {
 func New(fsys vfs.FS, cfg Config) (*Store, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = DefaultWorkers
+	}
+	if cfg.few <= 0 {
+		cfg.few = fewer
 	}
 	if cfg.room <= 0 {
 		cfg.room = chunk

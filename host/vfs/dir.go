@@ -118,6 +118,19 @@ func (d *Dir) SyncDir(name string) error {
 	return nil
 }
 
+// SyncAll implements FS.
+func (d *Dir) SyncAll(folder string) error {
+	f, err := d.root.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := syncFileSystem(f); err != nil {
+		return fmt.Errorf("sync the file system of %s: %w", folder, err)
+	}
+	return nil
+}
+
 // Free implements FS.
 func (d *Dir) Free() (uint64, error) {
 	var st unix.Statfs_t

@@ -78,6 +78,12 @@ func TestDir(t *testing.T) {
 	}
 	must(t, d.SyncDir("a/b"))
 	must(t, d.SyncDir("."))
+	if err := d.SyncAll("a"); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("sync of everything: %v", err)
+	}
+	if err := d.SyncAll("nowhere"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("sync of everything in no folder: %v", err)
+	}
 	info, err := os.Stat(filepath.Join(path, "a/b/one"))
 	must(t, err)
 	if info.Mode().Perm() != perm {

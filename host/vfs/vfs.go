@@ -30,6 +30,10 @@ type FS interface {
 	Stat(name string) (fs.FileInfo, error)
 	// SyncDir makes the names in a folder durable: creations, renames and removals.
 	SyncDir(name string) error
+	// SyncAll makes the contents of all files durable that are on the file system of a folder, whoever
+	// wrote them, open or not. Where the system has no such call, or one that hides failures, it is
+	// errors.ErrUnsupported. After any other error no content counts as durable that was not before.
+	SyncAll(folder string) error
 	// Free is the number of bytes an unprivileged user may still write.
 	Free() (uint64, error)
 }

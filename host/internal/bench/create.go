@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/tesseras/tesseras/host"
+	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/tessera"
 )
@@ -21,7 +22,8 @@ const (
 
 func createSteps(l *lab) []step {
 	return []step{
-		{fmt.Sprintf("create %d small files", smallCount(l)), l.createSmallRow},
+		{fmt.Sprintf("create %d small files", smallCount(l)), l.createSmallRow(config.SyncFull)},
+		{fmt.Sprintf("create %d small files, synced together", smallCount(l)), l.createSmallRow(config.SyncNormal)},
 		{"create one big file", l.createBigRow},
 	}
 }
@@ -33,8 +35,13 @@ func smallCount(l *lab) int {
 	return smallFiles
 }
 
-// createSmallRow measures scanning, streaming and keeping a folder, each time into an empty data directory.
-func (l *lab) createSmallRow(ctx context.Context) ([]row, error) {
+// createSmallRow measures scanning, streaming and keeping a folder, each time into an empty data directory,
+// with one way to sync objects.
+func (l *lab) createSmallRow(sync string) func(context.Context) ([]row, error) {
+	return func(ctx context.Context) ([]row, error) { return l.createSmall(ctx, sync) }
+}
+
+func (l *lab) createSmall(ctx context.Context, sync string) ([]row, error) {
 	files := smallCount(l)
 	folder, err := l.fresh("small", files, smallSize)
 	if err != nil {
@@ -42,10 +49,15 @@ func (l *lab) createSmallRow(ctx context.Context) ([]row, error) {
 	}
 	defer os.RemoveAll(folder)
 	bytes := int64(files) * smallSize
-	r, err := l.contest(ctx, fmt.Sprintf("create %d small files", files), bytes, func(ctx context.Context, t *timer) error {
+	name := fmt.Sprintf("create %d small files", files)
+	if sync == config.SyncNormal {
+		name += ", synced together"
+	}
+	r, err := l.contest(ctx, name, bytes, func(ctx context.Context, t *timer) error {
 		dir := l.path("creator")
 		defer os.RemoveAll(dir)
 		cfg := nodeConfig("", "")
+		cfg.Storage.Sync = sync
 		backend, closer, err := host.OpenLocal(ctx, &cfg, dir, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package crashfs
 
 import (
+	"bytes"
 	"io/fs"
 	"maps"
 	"path"
@@ -213,6 +214,26 @@ func (f *FS) SyncDir(name string) error {
 		return err
 	}
 	n.durable = maps.Clone(n.names)
+	return nil
+}
+
+// SyncAll implements vfs.FS.
+func (f *FS) SyncAll(folder string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.changeLocked("sync all", folder)
+	for _, name := range f.root.files("", nil) {
+		n, _ := f.fileLocked("sync", name) // files lists what is there
+		switch {
+		case err != nil:
+			n.lost = n.lost || !bytes.Equal(n.synced, n.data)
+		case !n.lost:
+			n.synced, n.shared = n.data, true
+		}
+	}
+	if err != nil {
+		return &fs.PathError{Op: "sync", Path: folder, Err: err}
+	}
 	return nil
 }
 

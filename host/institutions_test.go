@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,9 @@ type zone struct {
 func (z *zone) LookupTXT(_ context.Context, name string) ([]string, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
+	if len(z.records[name]) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true} // as net.Resolver has it
+	}
 	return z.records[name], nil
 }
 

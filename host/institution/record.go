@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -43,8 +44,8 @@ func Lookup(ctx context.Context, r Resolver, domain string, node sdk.NodeID) (pl
 	}
 	// The dot at the end keeps the resolver from trying the domains of its own network.
 	records, err := r.LookupTXT(ctx, RecordName(domain)+".")
-	if err != nil {
-		return 0, err
+	if err := answered(err); err != nil {
+		return 0, fmt.Errorf("%s: %w", domain, err)
 	}
 	for _, text := range records[:min(len(records), maxRecords)] {
 		if id, pledge, ok := parseRecord(text); ok && id == node {
@@ -52,6 +53,15 @@ func Lookup(ctx context.Context, r Resolver, domain string, node sdk.NodeID) (pl
 		}
 	}
 	return 0, fmt.Errorf("%s: %w", domain, ErrNotVouched)
+}
+
+// answered leaves an error only where the domain did not answer: that there is no such name is an answer.
+func answered(err error) error {
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		return nil
+	}
+	return err
 }
 
 // parseRecord reads "v=tesseras1 node=<id> pledge=<bytes>". Words it does not know are left for later

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,9 @@ func (z *zone) LookupTXT(_ context.Context, name string) ([]string, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.asked++
+	if z.down == nil && len(z.records[name]) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true} // as net.Resolver has it
+	}
 	return z.records[name], z.down
 }
 

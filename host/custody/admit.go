@@ -32,42 +32,53 @@ const (
 )
 
 // desk knows what has been promised but is not in the index yet, so that two pushes at once are not
-// both granted the last bytes.
+// both granted the last bytes of any limit.
 type desk struct {
-	mu       sync.Mutex // guards below
-	reserved map[sdk.OwnerKey]int64
-	total    int64
+	mu       sync.Mutex // guards promises and their custody
+	promises map[*promise]struct{}
 }
 
-func (d *desk) reserve(owner sdk.OwnerKey, size int64) (release func()) {
+// promise is a fragment that is being decided about, or on its way.
+type promise struct {
+	tessera sdk.TesseraID
+	owner   sdk.OwnerKey
+	size    uint64
+	custody bool // charged to the custody budget, or perhaps soon
+}
+
+// promise notes a fragment and gives what was noted before it: each of two at once is either told of the
+// other or told to it.
+func (d *desk) promise(p *promise) (before []promise) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.reserved[owner] += size
-	d.total += size
-	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.total -= size
-		if d.reserved[owner] -= size; d.reserved[owner] == 0 {
-			delete(d.reserved, owner)
-		}
+	for other := range d.promises {
+		before = append(before, *other)
 	}
+	d.promises[p] = struct{}{}
+	return before
 }
 
-func (d *desk) promised(owner sdk.OwnerKey) (owners, total int64) {
+// charged says at last which budget a promise is charged to.
+func (d *desk) charged(p *promise, custody bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.reserved[owner], d.total
+	p.custody = custody
 }
 
-// admit asks the policy and reserves the bytes. The reservation is made first and taken into account
+func (d *desk) release(p *promise) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.promises, p)
+}
+
+// admit asks the policy and promises the fragment. The promise is made first and taken into account
 // by everyone else, then given back when the answer is no. custody tells that the fragment is charged to
 // the custody budget.
 func (s *Service) admit(ctx context.Context, from Sender, q *wire.Replicate, plan *fragment.FragmentPlan, proved bool) (custody bool, release func(), err error) {
-	owner := plan.Owner()
-	ofOwner, total := s.desk.promised(owner)
-	release = s.desk.reserve(owner, plan.ShardSize())
-	request, err := s.question(from, q, plan, ofOwner, total)
+	p := &promise{plan.Tessera, plan.Owner(), uint64(plan.ShardSize()), proved && q.GetPurpose() == wire.Purpose_CUSTODY}
+	before := s.desk.promise(p)
+	release = func() { s.desk.release(p) }
+	request, err := s.question(from, q, plan, before)
 	if err != nil {
 		release()
 		return false, nil, err
@@ -81,20 +92,24 @@ func (s *Service) admit(ctx context.Context, from Sender, q *wire.Replicate, pla
 		release()
 		return false, nil, err
 	}
+	s.desk.charged(p, answer.Custody)
 	return answer.Custody, release, nil
 }
 
-func (s *Service) question(from Sender, q *wire.Replicate, plan *fragment.FragmentPlan, ofOwner, total int64) (*sdk.AdmitRequest, error) {
+// question is what the policy is asked, with the promises counted as if they were kept.
+func (s *Service) question(from Sender, q *wire.Replicate, plan *fragment.FragmentPlan, promised []promise) (*sdk.AdmitRequest, error) {
 	free, err := s.config.Free()
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range promised {
+		free -= min(free, p.size)
+	}
 	owner, now := plan.Owner(), s.Now()
-	free -= min(free, uint64(total))
 	r := &sdk.AdmitRequest{
 		Tessera: plan.Tessera[:], Sender: from.ID[:], Owner: owner[:], SizeBytes: q.GetSize(),
 		Purpose:          sdk.Purpose(q.GetPurpose()),
-		Institutional:    owner == s.Owner || s.config.Institutional(owner),
+		Institutional:    s.exempt(owner),
 		DeficitAllowance: s.config.DeficitAllowance, PeerLimit: s.config.PeerLimit,
 		FreeBytes: free, MinFreeBytes: s.config.MinFree,
 		NewcomerBudget: free / newcomerShare, CustodyBudget: free / custodyShare,
@@ -102,26 +117,61 @@ func (s *Service) question(from Sender, q *wire.Replicate, plan *fragment.Fragme
 		NowUnixMs: now.UnixMilli(), Seed: uint64(now.UnixNano()),
 	}
 	err = s.Catalog.View(func(tx *catalog.Tx) error {
-		row, err := tx.Ledger(owner)
+		if err := s.books(tx, r, plan); err != nil {
+			return err
+		}
+		return s.countPromised(tx, r, plan, promised)
+	})
+	return r, err
+}
+
+// exempt tells whether an owner owes nothing: an institution, or this node's own.
+func (s *Service) exempt(owner sdk.OwnerKey) bool {
+	return owner == s.Owner || s.config.Institutional(owner)
+}
+
+// books puts into a question what the index knows.
+func (s *Service) books(tx *catalog.Tx, r *sdk.AdmitRequest, plan *fragment.FragmentPlan) error {
+	row, err := tx.Ledger(plan.Owner())
+	if err != nil {
+		return err
+	}
+	r.StoredForThem, r.TheyStoreForUs = row.StoredForThem, row.TheyStoreForUs
+	if r.NewcomerGranted, err = ledger.NewcomerGranted(tx, s.exempt); err != nil {
+		return err
+	}
+	if r.CustodyUsed, err = tx.CustodyUsed(); err != nil {
+		return err
+	}
+	for _, err := range tx.Fragments(plan.Tessera) {
 		if err != nil {
 			return err
 		}
-		r.StoredForThem, r.TheyStoreForUs = row.StoredForThem+uint64(ofOwner), row.TheyStoreForUs
-		if r.NewcomerGranted, err = ledger.NewcomerGranted(tx); err != nil {
+		r.FragmentsHere++
+	}
+	return nil
+}
+
+// countPromised adds to a question what is promised and not in the index yet.
+func (s *Service) countPromised(tx *catalog.Tx, r *sdk.AdmitRequest, plan *fragment.FragmentPlan, promised []promise) error {
+	for _, p := range promised {
+		row, err := tx.Ledger(p.owner)
+		if err != nil {
 			return err
 		}
-		if r.CustodyUsed, err = tx.CustodyUsed(); err != nil {
-			return err
+		if p.owner == plan.Owner() {
+			r.StoredForThem += p.size
 		}
-		for _, err := range tx.Fragments(plan.Tessera) {
-			if err != nil {
-				return err
-			}
+		if p.tessera == plan.Tessera {
 			r.FragmentsHere++
 		}
-		return nil
-	})
-	return r, err
+		if p.custody {
+			r.CustodyUsed += p.size
+		} else if row.TheyStoreForUs == 0 && !s.exempt(p.owner) {
+			r.NewcomerGranted += p.size
+		}
+	}
+	return nil
 }
 
 // verdict turns an answer into a refusal, nil when it is accepted. The code follows from the facts,

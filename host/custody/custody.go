@@ -90,7 +90,7 @@ func New(d Deps, c Config) *Service {
 	if d.Fragments == nil {
 		d.Fragments = direct{d.Objects}
 	}
-	return &Service{Deps: d, config: c, desk: desk{reserved: map[sdk.OwnerKey]int64{}}, proofs: proofs{seen: map[proofKey]time.Time{}}}
+	return &Service{Deps: d, config: c, desk: desk{promises: map[*promise]struct{}{}}, proofs: proofs{seen: map[proofKey]time.Time{}}}
 }
 
 // direct reads fragments from their files.

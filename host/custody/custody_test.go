@@ -340,6 +340,9 @@ func TestWhatIsUnderWayCountsAsPromised(t *testing.T) {
 	if want := uint64(o.plan.ShardSize()); r.asked.StoredForThem != want {
 		t.Errorf("the second push was judged with %d bytes stored, want the %d under way", r.asked.StoredForThem, want)
 	}
+	if want := uint64(o.plan.ShardSize()); r.asked.NewcomerGranted != want || r.asked.FragmentsHere != 1 || r.asked.CustodyUsed != 0 {
+		t.Errorf("the second push was judged with %d bytes granted to newcomers and %d fragments here", r.asked.NewcomerGranted, r.asked.FragmentsHere)
+	}
 	close(proceed)
 	if err := <-done; err != nil {
 		t.Fatal(err)

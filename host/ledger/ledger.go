@@ -49,13 +49,14 @@ func Balance(row catalog.LedgerRow) int64 {
 	return int64(row.TheyStoreForUs) - int64(row.StoredForThem)
 }
 
-// NewcomerGranted is the sum of bytes stored for owners that never held anything for us.
-func NewcomerGranted(tx *catalog.Tx) (sum uint64, err error) {
+// NewcomerGranted is the sum of bytes stored for owners that never held anything for us, but for those
+// that are exempt: what is kept for a library takes nothing from newcomers.
+func NewcomerGranted(tx *catalog.Tx, exempt func(sdk.OwnerKey) bool) (sum uint64, err error) {
 	for row, err := range tx.LedgerRows() {
 		if err != nil {
 			return 0, err
 		}
-		if row.TheyStoreForUs == 0 {
+		if row.TheyStoreForUs == 0 && !exempt(row.Owner) {
 			sum += row.StoredForThem
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/tesseras/tesseras/host/custody"
 	"github.com/tesseras/tesseras/host/cycle"
 	"github.com/tesseras/tesseras/host/dht"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/heal"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
@@ -59,6 +60,7 @@ type Node struct {
 	healer    *heal.Service
 	cycle     *cycle.Cycle
 	announcer *announcer
+	suspects  *suspects
 	opened    time.Time
 	again     func() (*config.Loaded, error) // reads the configuration again; nil where it stands nowhere
 
@@ -162,8 +164,9 @@ func (n *Node) joinServices() {
 	minFree := uint64(n.cfg.Storage.MinFree)
 	n.book = n.booksOf(n.operator)
 	n.announcer = newAnnouncer(n.dht, n.log)
+	n.suspects = newSuspects(n.lookAt)
 	keeper := custody.New(custody.Deps{
-		Objects: n.objects, Fragments: n.fragments, Catalog: n.catalog, Documents: n.documents, Journal: n.journal, Admitter: n.engine,
+		Objects: n.objects, Fragments: reported{n.fragments, n.suspects}, Catalog: n.catalog, Documents: n.documents, Journal: n.journal, Admitter: n.engine,
 		Node: n.id.Node, Owner: n.id.Owner.Key(), Peers: n.peersAlive,
 		Proves: func(ctx context.Context, holder sdk.NodeKey, c proof.Claim) error {
 			return n.network.challenge(ctx, holder, c)
@@ -205,7 +208,7 @@ func (n *Node) joinServices() {
 	n.healer = heal.New(heal.Deps{
 		Objects: n.objects, Catalog: n.catalog, Patience: r.RepairInterval.Std() / 2, Log: n.log,
 		Collect: func(ctx context.Context, id sdk.TesseraID) (heal.Collected, error) {
-			return n.restorer.Collect(ctx, id, nil)
+			return n.restorer.Collect(ctx, id, bandwidth.fetching(ctx))
 		},
 	})
 	n.cycle = cycle.New(cycle.Config{
@@ -228,7 +231,7 @@ func (n *Node) joinServices() {
 	serveAttest(door, attest.New(n.catalog, n.id.Node, time.Now))
 	serveAccounts(door, n.catalog, n.id.Owner.Key())
 	serveWatch(door, n.id.Node, n.repairer.LastChecked)
-	serveProofs(door, attest.NewProver(n.objects, n.catalog, n.id.Node, n.log, time.Now))
+	serveProofs(door, attest.NewProver(n.objects, n.catalog, n.id.Node, n.suspects.tell, n.log, time.Now))
 	n.dht.Register(n.net)
 	n.net.Handle(wire.KindPing, n.pong)
 	n.net.OnPeer(n.met)
@@ -273,6 +276,16 @@ func (n *Node) unfinished() (found bool) {
 		return nil
 	})
 	return err == nil && found
+}
+
+// lookAt reads an object that somebody found wrong, and writes down what it is.
+func (n *Node) lookAt(ctx context.Context, h digest.Hash) {
+	if n.disk.here() != nil {
+		return
+	}
+	if _, err := n.scrubber.Check(ctx, h); err != nil && ctx.Err() == nil {
+		n.log.Warn("an object that was found wrong could not be looked at", "object", h.Short(), "err", err)
+	}
 }
 
 // peersAlive counts the peers that are not known to be silent, and this node.
@@ -362,6 +375,7 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { n.announcer.run(gctx); return nil })
 	g.Go(func() error { n.cycle.Run(gctx); return nil })
 	g.Go(func() error { n.institutions.Run(gctx); return nil })
+	g.Go(func() error { n.suspects.run(gctx); return nil })
 	g.Go(func() error { n.checkOwnClaim(gctx); return nil })
 	g.Go(func() error { n.explained.Run(gctx); return nil })
 	g.Go(func() error {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/tesseras/tesseras/host/cas"
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/proof"
@@ -86,10 +88,17 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 	if err := os.Remove(filepath.Join(lossy.dir, cas.Path(lost.Hash))); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // found out and rebuilt, then seen at its new holder
-		if err := owner.Round(t.Context()); err != nil {
-			t.Fatal(err)
+	if err := owner.Round(t.Context()); err != nil { // found out and rebuilt
+		t.Fatal(err)
+	}
+	for _, h := range owner.status(made.ID).Holders {
+		if has := slices.Contains(h.Fragments, lost.Index); h.Node == lossy.id() && (!h.Failed || has) {
+			t.Errorf("the holder that lost fragment %d is down as %+v", lost.Index, h)
 		}
+	}
+	lossy.knowsDamage(lost.Hash)
+	if err := owner.Round(t.Context()); err != nil { // seen at its new holder
+		t.Fatal(err)
 	}
 	after := owner.status(made.ID)
 	if after.Health != "healthy" || after.Fragments.Held != 24 || after.Fragments.Proven != 24 {
@@ -99,8 +108,8 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 	for _, h := range after.Holders {
 		has := slices.Contains(h.Fragments, lost.Index)
 		switch {
-		case h.Node == lossy.id() && (!h.Failed || has):
-			t.Errorf("the holder that lost fragment %d is down as %+v", lost.Index, h)
+		case h.Node == lossy.id() && (h.Failed || has):
+			t.Errorf("the holder that owns up to the loss of fragment %d is down as %+v", lost.Index, h)
 		case h.Node != lossy.id() && has:
 			elsewhere = true
 		}
@@ -113,6 +122,14 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 	}
 }
 
+// knowsDamage waits until a node has written down that an object is damaged.
+func (m *member) knowsDamage(h digest.Hash) {
+	m.v.t.Helper()
+	m.v.eventually("the damage to be known", func() bool {
+		return m.has(func(tx *catalog.Tx) bool { _, err := tx.Damage(h); return err == nil })
+	})
+}
+
 // TestAHolderThatMadeItGoodCountsAgain: what a holder gets back it can prove again, and then it counts as before.
 func TestAHolderThatMadeItGoodCountsAgain(t *testing.T) {
 	t.Parallel()
@@ -120,7 +137,8 @@ func TestAHolderThatMadeItGoodCountsAgain(t *testing.T) {
 	made := create(t, owner, folder(t, small))
 	owner.publish(made.ID)
 	lossy := v.nodes[0]
-	path := filepath.Join(lossy.dir, cas.Path(lossy.held(made.ID)[0].Hash))
+	copied := lossy.held(made.ID)[0].Hash
+	path := lossy.object(copied)
 	whole := read(t, path)
 	spoil(t, path, func(b []byte) []byte { return make([]byte, len(b)) })
 	if err := owner.Round(t.Context()); err != nil {
@@ -134,7 +152,13 @@ func TestAHolderThatMadeItGoodCountsAgain(t *testing.T) {
 	if !failed() || owner.status(made.ID).Health == "healthy" {
 		t.Error("a copy is zeroes, and it counts")
 	}
-	spoil(t, path, func([]byte) []byte { return whole })
+	lossy.knowsDamage(copied)
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if found := lossy.scrubs(); found.Healed != 1 {
+		t.Errorf("the holder's scrub finds %+v", found)
+	}
 	if err := owner.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}

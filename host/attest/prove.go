@@ -32,14 +32,16 @@ type Prover struct {
 	node    *identity.Node
 	log     *slog.Logger
 	now     func() time.Time
+	suspect func(digest.Hash, error)
 	seats   chan struct{}
 	whole   chan struct{}
 }
 
-// NewProver returns a Prover that signs as node.
-func NewProver(objects *cas.Store, c *catalog.Catalog, node *identity.Node, log *slog.Logger, now func() time.Time) *Prover {
+// NewProver returns a Prover that signs as node. suspect is told of an object that could not be read, and
+// why, and returns at once.
+func NewProver(objects *cas.Store, c *catalog.Catalog, node *identity.Node, suspect func(digest.Hash, error), log *slog.Logger, now func() time.Time) *Prover {
 	return &Prover{
-		objects: objects, catalog: c, node: node, log: log, now: now,
+		objects: objects, catalog: c, node: node, suspect: suspect, log: log, now: now,
 		seats: make(chan struct{}, provedAtOnce), whole: make(chan struct{}, wholeAtOnce),
 	}
 }
@@ -63,13 +65,18 @@ func (p *Prover) Prove(ctx context.Context, verifier sdk.NodeKey, q *wire.Challe
 	}
 	if err != nil {
 		p.log.Error("a fragment that is needed cannot be proven", "tessera", ref.Tessera.Short(), "fragment", ref.Index, "err", err)
-		return nil, refusalOf(err)
+		p.suspect(ref.Hash, err)
+		return nil, p.refusalOf(err)
 	}
 	return wire.SignProof(p.node, q, verifier, slices, whole, p.now()), nil
 }
 
-// refusalOf tells the asker what it may know: whether the fragment is lost or only out of reach.
-func refusalOf(err error) error {
+// refusalOf tells the asker what it may know: whether the fragment is lost or only out of reach. Of a disk
+// that is not there nothing is lost.
+func (p *Prover) refusalOf(err error) error {
+	if p.objects.Mounted() != nil {
+		return wire.Refuse(wire.Code_MAINTENANCE, "the disk is not there now")
+	}
 	if errors.Is(err, cas.ErrMissing) || errors.Is(err, cas.ErrDamaged) || errors.Is(err, digest.ErrMismatch) {
 		return wire.Refuse(wire.Code_DAMAGED, "this fragment is damaged here")
 	}

@@ -26,7 +26,11 @@ type prover struct {
 	root  string
 	claim proof.Claim
 	bytes []byte
+
+	suspects []digest.Hash // told to be wrong
 }
+
+func (p *prover) suspect(h digest.Hash, _ error) { p.suspects = append(p.suspects, h) }
 
 func newProver(t *testing.T, size int) *prover {
 	t.Helper()
@@ -53,7 +57,7 @@ func newProver(t *testing.T, size int) *prover {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Prover = attest.NewProver(objects, p.catalog, p.id.Node, slog.New(slog.DiscardHandler), func() time.Time { return p.clock })
+	p.Prover = attest.NewProver(objects, p.catalog, p.id.Node, p.suspect, slog.New(slog.DiscardHandler), func() time.Time { return p.clock })
 	return p
 }
 
@@ -133,9 +137,19 @@ func TestWhoLostTheBytesSaysSo(t *testing.T) {
 		if code := p.proves(t, false); code != wire.Code_DAMAGED {
 			t.Errorf("%s: %s", name, code)
 		}
+		if len(p.suspects) != 1 || p.suspects[0] != p.claim.Checksum {
+			t.Errorf("%s: told of %v", name, p.suspects)
+		}
 		if a := p.ask(t, sdk.NodeKey{9}, p.claim.Tessera); len(a.Held) != 1 {
 			t.Errorf("%s: the index alone says %+v: this shows nothing", name, a)
 		}
+	}
+	gone := newProver(t, 1000)
+	if err := os.Rename(filepath.Join(gone.root, "objects"), filepath.Join(gone.root, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	if code := gone.proves(t, false); code != wire.Code_MAINTENANCE {
+		t.Errorf("without its disk: %s", code)
 	}
 	p := newProver(t, 1000)
 	for name, c := range map[string]proof.Claim{

@@ -124,7 +124,7 @@ func provable(ctx context.Context, l *lab, id *identity.Identity) (p *attest.Pro
 		_, err := tx.AddFragment(catalog.FragmentRef{Tessera: c.Tessera, Index: c.Index, Hash: c.Checksum, Size: c.Size, Stored: time.Now()})
 		return err
 	})
-	return attest.NewProver(objects, index, id.Node, slog.New(slog.DiscardHandler), time.Now), c, done, err
+	return attest.NewProver(objects, index, id.Node, func(digest.Hash, error) {}, slog.New(slog.DiscardHandler), time.Now), c, done, err
 }
 
 // The goal of attestations: so much processor time a round, on both sides, with so many other holders.

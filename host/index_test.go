@@ -346,3 +346,25 @@ func TestALostObjectIsDamageAfterARebuild(t *testing.T) {
 		t.Errorf("scrub %+v", s)
 	}
 }
+
+// TestDamageOfOwnFilesOutlivesTheIndex flips a file of a tessera that no peer has. It is damaged before and
+// after the index is rebuilt.
+func TestDamageOfOwnFilesOutlivesTheIndex(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 0)
+	made := create(t, owner, folder(t, small))
+	spoil(t, owner.objects()[0], flip)
+	if s := owner.scrubs(); s.Corrupt != 1 {
+		t.Errorf("scrub %+v", s)
+	}
+	before := owner.status(made.ID)
+	owner.stop()
+	if err := os.RemoveAll(filepath.Join(owner.dir, "index")); err != nil {
+		t.Fatal(err)
+	}
+	owner = v.addAt(owner.dir)
+	after := owner.status(made.ID)
+	if before.Health != "corrupt_local" || after.Health != before.Health || len(after.Damage) != 1 || after.Damage[0].Path != before.Damage[0].Path {
+		t.Errorf("%+v, was %+v", after, before)
+	}
+}

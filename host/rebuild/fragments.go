@@ -41,6 +41,14 @@ func (r *run) list(ctx context.Context) (all here, err error) {
 	return all, nil
 }
 
+// stored tells whether there is an object.
+func (r *run) stored(h digest.Hash) (bool, error) {
+	if !r.here.perhaps(h) {
+		return false, nil
+	}
+	return r.Store.Contains(h)
+}
+
 // kept is a fragment that a plan names and whose object is here.
 type kept struct {
 	catalog.FragmentRef
@@ -50,23 +58,18 @@ type kept struct {
 // fragments brings back the fragments whose objects are here and which no receipt named: the process
 // may have died before it wrote one.
 func (r *run) fragments(ctx context.Context) error {
-	objects, err := r.list(ctx)
-	if err != nil {
-		return err
-	}
-	r.Objects = len(objects)
 	var part []kept
 	flush := func() error {
 		defer func() { part = part[:0] }()
 		return catalog.UpdateEach(r.Catalog, part, func(tx *catalog.Tx, k kept) error { return r.keep(tx, k.owner, true, k.FragmentRef) })
 	}
-	err = r.eachPlan(ctx, func(string, error) {}, func(p *fragment.FragmentPlan) error {
+	err := r.eachPlan(ctx, func(string, error) {}, func(p *fragment.FragmentPlan) error {
 		dead, err := r.buried(p.Tessera, p.Owner())
 		if err != nil || dead {
 			return err
 		}
 		for i, h := range p.Fragments {
-			if !objects.perhaps(h) {
+			if !r.here.perhaps(h) {
 				continue
 			}
 			stored, err := r.Store.Version(h)

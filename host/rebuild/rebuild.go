@@ -17,6 +17,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/sidecar"
@@ -56,7 +57,7 @@ type Report struct {
 	Objects    int // files in the store, needed or not
 	Fragments  int
 	Records    int // of the journal
-	Missing    int // fragments whose objects are not here
+	Missing    int // needed objects that are not here
 	Unreadable int // documents and records that say nothing any more
 }
 
@@ -88,11 +89,17 @@ func Run(ctx context.Context, d Deps) (Report, error) {
 type run struct {
 	Report
 	Deps
+	here here      // the objects there were when the run began
 	told time.Time // when progress was last logged
 }
 
 func (r *run) run(ctx context.Context) error {
 	begun := r.Now()
+	var err error
+	if r.here, err = r.list(ctx); err != nil {
+		return err
+	}
+	r.Objects = len(r.here)
 	for _, part := range []func(context.Context) error{r.manifests, r.plans, r.records, r.fragments, r.tidy} {
 		if err := part(ctx); err != nil {
 			return err
@@ -198,8 +205,20 @@ func (r *run) files(m *tessera.Manifest) error {
 			return nil
 		}
 		r.progress("files")
-		return tx.AddBlobRef(catalog.BlobRef{Tessera: id, Memory: e.Hash, Name: e.Path, Hash: e.Hash, Size: e.Size})
+		if err := tx.AddBlobRef(catalog.BlobRef{Tessera: id, Memory: e.Hash, Name: e.Path, Hash: e.Hash, Size: e.Size}); err != nil {
+			return err
+		}
+		here, err := r.stored(e.Hash)
+		if err != nil || here {
+			return err
+		}
+		return r.lost(tx, e.Hash)
 	})
+}
+
+// lost notes that an object which is needed is not here.
+func (r *run) lost(tx *catalog.Tx, h digest.Hash) error {
+	return tx.PutDamage(catalog.Damage{Hash: h, Found: r.Now(), Lost: true})
 }
 
 // maxTombstone is the largest tombstone read, in bytes.

@@ -264,6 +264,30 @@ func TestWhatItsOwnerDeletedStaysDeleted(t *testing.T) {
 	})
 }
 
+// TestAnOwnFileThatIsNotHereIsDamage has an own tessera of two files, of which one was lost or put aside
+// before the index went.
+func TestAnOwnFileThatIsNotHereIsDamage(t *testing.T) {
+	r := newRoom(t)
+	here, lost := r.put([]byte("here")), digest.Of([]byte("lost"))
+	files := tessera.FileList{{Path: "here", Hash: here, Size: 4, ModTime: time.Unix(1, 0)}, {Path: "lost", Hash: lost, Size: 4, ModTime: time.Unix(1, 0)}}
+	m, err := tessera.Seal(files, "mine", time.Unix(2, 0), r.who.Owner)
+	must(t, err)
+	must(t, r.manifests.Write(m.ID(), sidecar.Manifest, m.Bytes()))
+	c, report := r.rebuilt()
+	if report.Files != 2 || report.Missing != 1 || report.Objects != 1 {
+		t.Errorf("%+v", report)
+	}
+	view(t, c, func(tx *catalog.Tx) error {
+		if d, err := tx.Damage(lost); err != nil || !d.Lost {
+			t.Errorf("the lost file: %+v, %v", d, err)
+		}
+		if _, err := tx.Damage(here); !errors.Is(err, catalog.ErrNotFound) {
+			t.Errorf("the other one: %v", err)
+		}
+		return nil
+	})
+}
+
 // TestHoldersComeBackAsTheyLastWere lives through acknowledgements, a holder that moved, lost and found
 // fragments, and one that forgot everything.
 func TestHoldersComeBackAsTheyLastWere(t *testing.T) {

@@ -107,7 +107,7 @@ func (r *run) given(tx *catalog.Tx, q wire.Receipt) error {
 	if err != nil || dead {
 		return err
 	}
-	here, err := r.Store.Contains(q.Checksum)
+	here, err := r.stored(q.Checksum)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (r *run) keep(tx *catalog.Tx, owner sdk.OwnerKey, here bool, f catalog.Frag
 		return err
 	}
 	if !here {
-		if err := tx.PutDamage(catalog.Damage{Hash: f.Hash, Found: r.Now(), Lost: true}); err != nil {
+		if err := r.lost(tx, f.Hash); err != nil {
 			return err
 		}
 	}

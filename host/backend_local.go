@@ -198,7 +198,8 @@ func (l *local) onlyHere(m *tessera.Manifest) (sum int64, err error) {
 	return sum, err
 }
 
-// Verify implements localapi.Tesseras.
+// Verify implements localapi.Tesseras. What it finds is written down like what a scrub finds, so that it is
+// made good.
 func (l *local) Verify(ctx context.Context, id sdk.TesseraID, progress localapi.ProgressFunc) (localapi.Verified, error) {
 	v := localapi.Verified{ID: id, Damage: []localapi.Damage{}}
 	t, err := l.archive.Get(id)
@@ -206,9 +207,11 @@ func (l *local) Verify(ctx context.Context, id sdk.TesseraID, progress localapi.
 		return v, explain(err)
 	}
 	v.Files, v.SizeBytes = t.Files, t.Bytes
+	var bad []digest.Hash
 	err = l.archive.Verify(ctx, id, archive.Watch{
-		Bad: func(path string, err error) {
-			v.Damage = append(v.Damage, localapi.Damage{Path: localapi.Name(path), Problem: err.Error()})
+		Bad: func(e tessera.Entry, err error) {
+			bad = append(bad, e.Hash)
+			v.Damage = append(v.Damage, localapi.Damage{Path: localapi.Name(e.Path), Problem: err.Error()})
 		},
 		Read: func(n int64) {
 			progress(localapi.Progress{Stage: "reading every byte", Done: n, Total: t.Bytes, Unit: localapi.Bytes})
@@ -218,9 +221,19 @@ func (l *local) Verify(ctx context.Context, id sdk.TesseraID, progress localapi.
 		if len(v.Damage) == 0 {
 			v.Damage = append(v.Damage, localapi.Damage{Problem: err.Error()})
 		}
-		err = nil
+		err = l.look(ctx, bad)
 	}
 	return v, explain(err)
+}
+
+// look has the scrub look at objects that seem damaged.
+func (l *local) look(ctx context.Context, bad []digest.Hash) error {
+	for _, h := range bad {
+		if _, err := l.scrubber.Check(ctx, h); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Pack implements localapi.Tesseras.

@@ -145,6 +145,36 @@ func (m *member) isWhole(t *testing.T) {
 	}
 }
 
+// TestWhatVerifyFindsIsWrittenDown flips a file and loses another: tes verify names them, from then on the
+// status does too, and a repair makes them good.
+func TestWhatVerifyFindsIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	_, owner := newVillage(t, 7)
+	made := create(t, owner, folder(t, small))
+	owner.publish(made.ID)
+	files := owner.objects()
+	whole := [][]byte{read(t, files[0]), read(t, files[1])}
+	spoil(t, files[0], flip)
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := owner.Verify(t.Context(), made.ID, noProgress); err != nil || len(v.Damage) != 2 {
+		t.Errorf("verify %+v, %v", v, err)
+	}
+	if st := owner.status(made.ID); st.Health != "corrupt_local" || len(st.Damage) != 2 {
+		t.Errorf("status %+v", st)
+	}
+	if r := owner.repair(made.ID); r.CorruptHealed != 2 {
+		t.Errorf("repair %+v", r)
+	}
+	if !bytes.Equal(read(t, files[0]), whole[0]) || !bytes.Equal(read(t, files[1]), whole[1]) {
+		t.Error("they came back otherwise")
+	}
+	if st := owner.status(made.ID); st.Health == "corrupt_local" {
+		t.Errorf("status after the repair %+v", st)
+	}
+}
+
 // TestADamagedFragmentIsNotAttested asks a holder that knows of damage: it does not claim to hold what
 // it has lost, and is given it again when the owner repairs before it has healed itself.
 func TestADamagedFragmentIsNotAttested(t *testing.T) {

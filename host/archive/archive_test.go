@@ -161,18 +161,18 @@ func TestTooLittleFreeSpace(t *testing.T) {
 func TestVerifyNamesEveryBadFile(t *testing.T) {
 	h, f := newHouse(t), holiday()
 	made := create(t, h, f, "")
-	must(t, h.Verify(ctx, made.ID, Watch{Bad: func(path string, err error) { t.Errorf("%s: %v", path, err) }}))
+	must(t, h.Verify(ctx, made.ID, Watch{Bad: func(e tessera.Entry, err error) { t.Errorf("%s: %v", e.Path, err) }}))
 
 	at := func(path string) string { return filepath.Join(h.dir, cas.Path(digest.Of([]byte(f[path])))) }
 	flip(t, at("b/d.jpg"), 1_000_000)
 	must(t, os.Remove(at("same 1.txt")))
 	must(t, os.Truncate(at("b/c.jpg"), 5))
 	var bad []string
-	err := h.Verify(ctx, made.ID, Watch{Bad: func(path string, err error) {
+	err := h.Verify(ctx, made.ID, Watch{Bad: func(e tessera.Entry, err error) {
 		if !errors.Is(err, ErrDamaged) {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: %v", e.Path, err)
 		}
-		bad = append(bad, path)
+		bad = append(bad, e.Path)
 	}})
 	wantError(t, err, ErrDamaged)
 	slices.Sort(bad)
@@ -198,7 +198,7 @@ func TestVerifyNamesEveryBadFile(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	err = h.Verify(cancelled, made.ID, Watch{Bad: func(path string, err error) { t.Errorf("%s: %v", path, err) }})
+	err = h.Verify(cancelled, made.ID, Watch{Bad: func(e tessera.Entry, err error) { t.Errorf("%s: %v", e.Path, err) }})
 	wantError(t, err, context.Canceled)
 }
 

@@ -14,8 +14,8 @@ import (
 
 // Watch is told what Verify finds. Either may be nil.
 type Watch struct {
-	Bad  func(path string, err error) // a file that is missing or not what it was; one at a time, in no order
-	Read func(bytes int64)            // read so far in all; one at a time, ascending
+	Bad  func(e tessera.Entry, err error) // a file that is missing or not what it was; one at a time, in no order
+	Read func(bytes int64)                // read so far in all; one at a time, ascending
 }
 
 // Verify checks the signature of a tessera and reads every byte of it. The error is ErrDamaged when a
@@ -56,7 +56,7 @@ func (v *verification) run(ctx context.Context, entries tessera.FileList) error 
 				return err
 			}
 			if err := v.check(ctx, e); err != nil && ctx.Err() == nil {
-				v.found(e.Path, err)
+				v.found(e, err)
 			}
 			return ctx.Err()
 		})
@@ -64,12 +64,12 @@ func (v *verification) run(ctx context.Context, entries tessera.FileList) error 
 	return g.Wait()
 }
 
-func (v *verification) found(path string, err error) {
+func (v *verification) found(e tessera.Entry, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.bad++
 	if v.watch.Bad != nil {
-		v.watch.Bad(path, err)
+		v.watch.Bad(e, err)
 	}
 }
 

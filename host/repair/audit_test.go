@@ -153,6 +153,62 @@ func TestWhatStaysOpenIsAskedAgain(t *testing.T) {
 	}
 }
 
+// No two challenges have one nonce, of one holder or of several, and in no two rounds: an answer that was
+// given once proves nothing later. What a holder left open is asked again as it was, and only that.
+func TestEveryChallengeIsFresh(t *testing.T) {
+	w := newWard(t)
+	for i := range byte(4) {
+		w.spread(t, w.creates(t, i))
+	}
+	asked := map[[32]byte]int{}
+	round := func() (n int) {
+		for _, p := range w.peers {
+			p.challenged = nil
+		}
+		w.run(t)
+		for _, p := range w.peers {
+			n += len(p.challenged)
+			for _, nonce := range p.challenged {
+				asked[nonce]++
+			}
+		}
+		return n
+	}
+	total := 0
+	for range 5 {
+		total += round()
+	}
+	if len(asked) != total || total < 5*3*8 {
+		t.Errorf("%d challenges had %d nonces", total, len(asked))
+	}
+	busy := w.answers(2, speaker.Proof{}, wire.Refuse(wire.Code_BUSY, "later"))
+	total += round()
+	if len(busy.challenged) != 1 {
+		t.Fatalf("a busy holder was asked %d times in a round", len(busy.challenged))
+	}
+	open := busy.challenged[0]
+	busy.proves = nil
+	total += round()
+	if busy.challenged[0] != open || asked[open] != 2 || len(asked) != total-1 {
+		t.Errorf("the open challenge came %d times; %d challenges had %d nonces", asked[open], total, len(asked))
+	}
+	if err := w.AuditWhole(t.Context(), contact(1), w.any().plan, 0); err != nil {
+		t.Fatal(err)
+	}
+	all := w.peers[contact(1).Key].challenged
+	if n := asked[all[len(all)-1]]; n != 0 {
+		t.Errorf("the key of the whole was asked %d times before", n)
+	}
+}
+
+// any gives one of the tesseras.
+func (w *ward) any() *tale {
+	for _, s := range w.cases {
+		return s
+	}
+	return nil
+}
+
 // A holder of much is asked for a part of it. The rest counts while it passes; nothing of it does once it
 // fails, but what it proved itself.
 func TestASampleStandsForTheRest(t *testing.T) {

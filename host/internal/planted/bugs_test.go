@@ -14,7 +14,7 @@ type bug struct {
 
 type edit struct{ old, new string }
 
-// bugs are the ten of the list of threats whose code exists.
+// bugs are those of the list of threats.
 var bugs = []bug{
 	{
 		name: "no file fsync", room: "cas", file: "stage.go", found: "TestPowerLoss", sound: "TestPowerLossOnFAT",
@@ -57,6 +57,11 @@ var bugs = []bug{
 		name: "zero-length slice accepted", room: "digest", file: "bao.go", found: "TestRangesOutsideTheContent",
 		old: "length < 1 ||",
 		new: `length < 1 && !planted("zero-length slice accepted") ||`,
+	},
+	{
+		name: "nonce reused", room: "repair", file: "audit.go", found: "TestEveryChallengeIsFresh",
+		old: "} else {\n\t\t\tcrand.Read(r.Nonce[:])",
+		new: "} else if !planted(\"nonce reused\") {\n\t\t\tcrand.Read(r.Nonce[:])",
 	},
 	{
 		name: "ENOSPC ignored", room: "cas", file: "receive.go", found: "TestEveryOperationFailsOnce",

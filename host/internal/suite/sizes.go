@@ -13,7 +13,7 @@ var (
 	PowerLegacy  = Size{400, 50_000} // migrations
 
 	// Planted bugs that the suites must find (G2).
-	PlantedBugs = Size{9, 9}
+	PlantedBugs = Size{10, 10}
 
 	// Processes killed with SIGKILL (G3): 131 in CI, 23,200 at night.
 	KillIndex   = Size{25, 5_000}

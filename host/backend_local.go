@@ -15,6 +15,7 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/scrub"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -218,8 +219,9 @@ func (l *local) Verify(ctx context.Context, id sdk.TesseraID, progress localapi.
 		},
 	})
 	if errors.Is(err, archive.ErrDamaged) {
-		if len(v.Damage) == 0 {
+		if len(v.Damage) == 0 { // it is the manifest
 			v.Damage = append(v.Damage, localapi.Damage{Problem: err.Error()})
+			return v, explain(l.scrubber.Accuse(scrub.Document{Tessera: id, Kind: catalog.DocManifest, Problem: err}))
 		}
 		err = l.look(ctx, bad)
 	}

@@ -59,9 +59,9 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 			s.Damage = append(s.Damage, localapi.Damage{Problem: "its plan is damaged here; tes publish makes it again"})
 			return s, nil
 		}
-		if t.WantPublished {
+		if t.WantPublished && st.name == localapi.HealthPublishing {
 			s.Notes = append(s.Notes, "It is being coded for the first time, or waits for that.")
-		} else {
+		} else if !t.WantPublished {
 			s.Notes = append(s.Notes, "It is on this computer alone. tes publish gives it to peers.")
 		}
 		return s, nil

@@ -22,7 +22,7 @@ import (
 // openCare opens the rooms that look after this disk.
 func (s *store) openCare(cfg *config.Config, log *slog.Logger) (err error) {
 	s.scrubber, err = scrub.New(scrub.Deps{
-		Objects: s.objects, Catalog: s.catalog, Quarantine: sweep.Quarantine, Now: time.Now, Log: log,
+		Objects: s.objects, Catalog: s.catalog, Documents: papers{s}, Quarantine: sweep.Quarantine, Now: time.Now, Log: log,
 	}, scrub.Config{
 		Period: cfg.Maintenance.ScrubPeriod.Std(), Interval: cfg.Replication.RepairInterval.Std(), Rate: int64(cfg.Maintenance.ScrubRate),
 	})
@@ -139,7 +139,7 @@ func (l *local) scrubStatus() (localapi.ScrubStatus, error) {
 	return out, err
 }
 
-// hits lists every file and fragment that is known to be damaged.
+// hits lists every file, fragment and document that is known to be damaged.
 func (l *local) hits() (hits []localapi.Hit, err error) {
 	hits = []localapi.Hit{}
 	err = l.catalog.View(func(tx *catalog.Tx) error {
@@ -188,7 +188,37 @@ func eachHit(tx *catalog.Tx) iter.Seq2[localapi.Hit, error] {
 				}
 			}
 		}
+		for d, err := range tx.BadDocuments() {
+			var h localapi.Hit
+			if err == nil {
+				h, err = hitDocument(tx, d)
+			}
+			if !yield(h, err) || err != nil {
+				return
+			}
+		}
 	}
+}
+
+// hitDocument is what a person sees of a damaged document.
+func hitDocument(tx *catalog.Tx, d catalog.BadDocument) (localapi.Hit, error) {
+	h := localapi.Hit{ID: d.Tessera, Damage: localapi.Damage{
+		Problem: fmt.Sprintf("its %s is damaged, as was seen on %s: %s", d.Kind, d.Found.UTC().Format(time.DateOnly), d.Problem),
+	}}
+	if d.Kind == catalog.DocJournal {
+		h.Problem = fmt.Sprintf("the journal is damaged, as was seen on %s: %s", d.Found.UTC().Format(time.DateOnly), d.Problem)
+	}
+	return titled(tx, h)
+}
+
+// titled adds the title of an own tessera.
+func titled(tx *catalog.Tx, h localapi.Hit) (localapi.Hit, error) {
+	t, err := tx.Tessera(h.ID)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return h, nil
+	}
+	h.Title = localapi.Name(t.Title)
+	return h, err
 }
 
 func hit(tx *catalog.Tx, d catalog.Damage, u catalog.Use) (localapi.Hit, error) {
@@ -200,10 +230,5 @@ func hit(tx *catalog.Tx, d catalog.Damage, u catalog.Use) (localapi.Hit, error) 
 	if u.Fragment {
 		h.Fragment = &u.Index
 	}
-	t, err := tx.Tessera(u.Tessera)
-	if errors.Is(err, catalog.ErrNotFound) {
-		return h, nil
-	}
-	h.Title = localapi.Name(t.Title)
-	return h, err
+	return titled(tx, h)
 }

@@ -206,7 +206,7 @@ func (n *Node) joinServices() {
 		MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance), Institutional: n.institutions.Owner, Pace: bandwidth.wait,
 	})
 	n.healer = heal.New(heal.Deps{
-		Objects: n.objects, Catalog: n.catalog, Patience: r.RepairInterval.Std() / 2, Log: n.log,
+		Objects: n.objects, Catalog: n.catalog, Documents: archivist{n}, Patience: r.RepairInterval.Std() / 2, Log: n.log,
 		Collect: func(ctx context.Context, id sdk.TesseraID) (heal.Collected, error) {
 			return n.restorer.Collect(ctx, id, bandwidth.fetching(ctx))
 		},

@@ -81,6 +81,10 @@ func (a *app) scrubControl(ctx context.Context, action localapi.ScrubAction) err
 
 func humanHits(w io.Writer, hits []localapi.Hit) {
 	for _, h := range hits {
+		if h.ID.IsZero() { // it is of no tessera
+			row(w, "damaged", "", "", damaged(h.Damage))
+			continue
+		}
 		row(w, "damaged", short(h.ID), title(h.Title), damaged(h.Damage))
 	}
 }

@@ -157,13 +157,7 @@ func (a *Archive) begin(id sdk.TesseraID) (there bool, err error) {
 // record writes references, manifest and at last the visible row.
 func (a *Archive) record(m *tessera.Manifest) error {
 	id := m.ID()
-	err := catalog.UpdateEach(a.catalog, m.Entries, func(tx *catalog.Tx, e tessera.Entry) error {
-		if e.Folder {
-			return nil
-		}
-		return tx.AddBlobRef(catalog.BlobRef{Tessera: id, Memory: e.Hash, Name: e.Path, Hash: e.Hash, Size: e.Size})
-	})
-	if err != nil {
+	if err := a.refer(m); err != nil {
 		return err
 	}
 	a.cfg.reached(intentCreate + ": references")
@@ -176,6 +170,17 @@ func (a *Archive) record(m *tessera.Manifest) error {
 			return err
 		}
 		return tx.DropIntent(id, intentCreate)
+	})
+}
+
+// refer writes the references to the files of a tessera.
+func (a *Archive) refer(m *tessera.Manifest) error {
+	id := m.ID()
+	return catalog.UpdateEach(a.catalog, m.Entries, func(tx *catalog.Tx, e tessera.Entry) error {
+		if e.Folder {
+			return nil
+		}
+		return tx.AddBlobRef(catalog.BlobRef{Tessera: id, Memory: e.Hash, Name: e.Path, Hash: e.Hash, Size: e.Size})
 	})
 }
 

@@ -11,6 +11,7 @@ func FuzzRows(f *testing.F) {
 		must(f, tx.PutHolder(Holder{Tessera: id(1), Key: node(1), Addr: "a", Fragments: []HeldFragment{{Index: 1, Acked: noon, Failed: noon}}}))
 		must(f, tx.PutAudit(Audit{Key: node(1), Passed: noon, Open: &OpenChallenge{Since: noon}, Evidence: []Evidence{{Time: noon}}}))
 		must(f, tx.PutIntent(Intent{Tessera: id(1), Kind: "k", Data: []byte{1}}))
+		must(f, tx.PutBadDocument(BadDocument{Tessera: id(1), Kind: DocPlan, Found: noon, Problem: "p"}))
 		must(f, tx.PutPeer(Peer{Key: node(1), Addr: "a", FirstSeen: noon}))
 		must(f, tx.AddBlobRef(BlobRef{Tessera: id(1), Memory: hash(1), Name: "n", Hash: hash(1), Size: 1}))
 		_, err := tx.AddFragment(FragmentRef{Tessera: id(1), Index: 2, Hash: hash(2), Size: 3, Stored: noon})
@@ -31,7 +32,7 @@ func FuzzRows(f *testing.F) {
 			ignore(decodeTessera), ignore(decodePlan), ignore(decodeHolder), ignore(decodeHeldBy), ignore(decodeIntent),
 			ignore(decodePeer), ignore(decodeBlobRef), ignore(decodeFragment), ignore(decodeLedger), ignore(decodeObject),
 			ignore(decodeReferrer), ignore(decodeReleased), ignore(decodeDamage), ignore(decodeBooks),
-			ignore(decodeAudit),
+			ignore(decodeAudit), ignore(decodeBadDocument),
 		} {
 			_ = decode(r)
 		}

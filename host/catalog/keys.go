@@ -9,21 +9,22 @@ import (
 
 // The first byte of a key says what kind of row it is. ROWS.md describes them all.
 const (
-	kindMeta      = 'm'
-	kindObject    = 'o'
-	kindReference = 'r'
-	kindReleased  = 'g'
-	kindBlob      = 'b'
-	kindFragment  = 'f'
-	kindTessera   = 't'
-	kindPlan      = 'p'
-	kindHolder    = 'h'
-	kindHeldBy    = 'k'
-	kindLedger    = 'l'
-	kindIntent    = 'i'
-	kindPeer      = 'n'
-	kindDamage    = 'd'
-	kindAudit     = 'a'
+	kindMeta        = 'm'
+	kindObject      = 'o'
+	kindReference   = 'r'
+	kindReleased    = 'g'
+	kindBlob        = 'b'
+	kindFragment    = 'f'
+	kindTessera     = 't'
+	kindPlan        = 'p'
+	kindHolder      = 'h'
+	kindHeldBy      = 'k'
+	kindLedger      = 'l'
+	kindIntent      = 'i'
+	kindPeer        = 'n'
+	kindDamage      = 'd'
+	kindAudit       = 'a'
+	kindBadDocument = 'c'
 )
 
 // maxName bounds the variable part of a key.

@@ -40,8 +40,13 @@ func (tx *Tx) Plans(from sdk.TesseraID) iter.Seq2[PlanRow, error] {
 	return list(tx, []byte{kindPlan}, tesseraKey(kindPlan, from), decodePlan)
 }
 
-// DropPlan forgets a plan. One that has no row is no error.
-func (tx *Tx) DropPlan(t sdk.TesseraID) error { return tx.del(tesseraKey(kindPlan, t)) }
+// DropPlan forgets a plan, and what was wrong with its document. One that has no row is no error.
+func (tx *Tx) DropPlan(t sdk.TesseraID) error {
+	if err := tx.DropBadDocument(t, DocPlan); err != nil {
+		return err
+	}
+	return tx.del(tesseraKey(kindPlan, t))
+}
 
 func decodePlan(r row) (p PlanRow, err error) {
 	k := openKey("plan", r.key[1:])

@@ -108,6 +108,34 @@ func TestPlanRows(t *testing.T) {
 	})
 }
 
+func TestBadDocumentRows(t *testing.T) {
+	inEveryForm(t, func(t *testing.T, c *Catalog) {
+		journal := BadDocument{Kind: DocJournal, Found: noon, Problem: strings.Repeat("p", maxProblem)}
+		manifest := BadDocument{Tessera: id(1), Kind: DocManifest, Found: noon, Problem: "cut"}
+		plan := BadDocument{Tessera: id(1), Kind: DocPlan, Found: noon, Problem: "flipped"}
+		update(t, c, func(tx *Tx) error {
+			must(t, tx.PutBadDocument(plan))
+			must(t, tx.PutBadDocument(manifest))
+			must(t, tx.PutBadDocument(BadDocument{Kind: DocJournal, Found: noon, Problem: journal.Problem + "too much"}))
+			return tx.PutBadDocument(BadDocument{Tessera: id(1), Kind: DocPlan, Found: noon.Add(time.Hour)}) // the first stays
+		})
+		known := func(want ...BadDocument) {
+			t.Helper()
+			view(t, c, func(tx *Tx) error {
+				list, err := all(tx.BadDocuments())
+				same(t, list, want)
+				return err
+			})
+		}
+		known(journal, manifest, plan)
+		update(t, c, func(tx *Tx) error { return tx.DropPlan(id(1)) })
+		known(journal, manifest)
+		update(t, c, func(tx *Tx) error { return tx.DropTessera(id(1)) })
+		update(t, c, func(tx *Tx) error { return tx.DropBadDocument(sdk.TesseraID{}, DocJournal) })
+		known()
+	})
+}
+
 func TestHolderRows(t *testing.T) {
 	inEveryForm(t, func(t *testing.T, c *Catalog) {
 		h := Holder{

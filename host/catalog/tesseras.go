@@ -79,9 +79,14 @@ func idFloor(prefix string) (id sdk.TesseraID, ok bool) {
 	return id, true
 }
 
-// DropTessera makes a tessera of mine invisible. Its references are not touched. One that has no row
-// is no error.
-func (tx *Tx) DropTessera(id sdk.TesseraID) error { return tx.del(tesseraKey(kindTessera, id)) }
+// DropTessera makes a tessera of mine invisible, and forgets what was wrong with its manifest. Its
+// references are not touched. One that has no row is no error.
+func (tx *Tx) DropTessera(id sdk.TesseraID) error {
+	if err := tx.DropBadDocument(id, DocManifest); err != nil {
+		return err
+	}
+	return tx.del(tesseraKey(kindTessera, id))
+}
 
 func decodeTessera(r row) (t Tessera, err error) {
 	k := openKey("tessera", r.key[1:])

@@ -2,7 +2,7 @@
 //
 // What was found damaged or lost is fetched from peers: a fragment that is kept here is fetched from
 // another who has the same, or computed from enough others; a file of an own tessera comes out of the
-// fragments of the whole. Every byte is checked against the plan and against its own name before it is
+// fragments of the whole, and so does its manifest; a plan comes from anybody who has it. Every byte is checked against the plan and against its own name before it is
 // kept. What cannot be made good now stays written down, and the next round tries again.
 package heal
 
@@ -33,11 +33,21 @@ type Collected interface {
 	Discard() error
 }
 
+// Documents are the plain files beside the objects.
+type Documents interface {
+	// FetchPlan brings the plan of a tessera back, from a peer unless the own one is whole after all.
+	FetchPlan(ctx context.Context, id sdk.TesseraID) error
+	// KeepManifest keeps the manifest of an own tessera. It gives the files that are not here, which are known
+	// to be damaged then.
+	KeepManifest(m *tessera.Manifest) (missing []digest.Hash, err error)
+}
+
 // Deps are the rooms healing works with.
 type Deps struct {
-	Objects *cas.Store
-	Catalog *catalog.Catalog
-	Collect func(ctx context.Context, id sdk.TesseraID) (Collected, error)
+	Objects   *cas.Store
+	Catalog   *catalog.Catalog
+	Documents Documents
+	Collect   func(ctx context.Context, id sdk.TesseraID) (Collected, error)
 	// Patience is the least time between two tries of the maintenance cycle at one tessera that cannot be
 	// helped: its rounds may follow each other closely.
 	Patience time.Duration
@@ -56,12 +66,12 @@ type Service struct {
 // New returns a Service.
 func New(d Deps) *Service { return &Service{Deps: d, failed: map[sdk.TesseraID]time.Time{}} }
 
-// Healed is how many objects were made good since the node was opened.
+// Healed is how many objects and documents were made good since the node was opened.
 func (s *Service) Healed() int64 { return s.healed.Load() }
 
 // Report is what was made good, and what not.
 type Report struct {
-	Healed int // objects
+	Healed int // objects and documents
 	Failed []Failure
 }
 
@@ -130,7 +140,12 @@ type patient struct {
 	tessera   sdk.TesseraID
 	fragments map[int]digest.Hash
 	files     map[digest.Hash]bool
+	plan      bool // its document is damaged
+	manifest  bool // likewise
 }
+
+// well tells that nothing is damaged that all fragments are needed for.
+func (p *patient) well() bool { return len(p.fragments)+len(p.files) == 0 && !p.manifest }
 
 // maxDamage bounds what is made good in one round, so that memory is bounded when a disk loses much.
 const maxDamage = 10_000
@@ -138,8 +153,32 @@ const maxDamage = 10_000
 // patients sorts the damage by the tesseras hit.
 func (s *Service) patients(only []sdk.TesseraID) (out []*patient, err error) {
 	byID := map[sdk.TesseraID]*patient{}
+	at := func(id sdk.TesseraID) *patient {
+		if byID[id] == nil {
+			byID[id] = &patient{tessera: id, fragments: map[int]digest.Hash{}, files: map[digest.Hash]bool{}}
+			out = append(out, byID[id])
+		}
+		return byID[id]
+	}
 	err = s.Catalog.View(func(tx *catalog.Tx) error {
 		n := 0
+		for d, err := range tx.BadDocuments() {
+			if err != nil {
+				return err
+			}
+			if only != nil && !slices.Contains(only, d.Tessera) {
+				continue
+			}
+			switch d.Kind {
+			case catalog.DocPlan:
+				at(d.Tessera).plan = true
+			case catalog.DocManifest:
+				at(d.Tessera).manifest = true
+			}
+			if n++; n == maxDamage {
+				return nil
+			}
+		}
 		for d, err := range tx.Damages() {
 			if err != nil {
 				return err
@@ -152,11 +191,7 @@ func (s *Service) patients(only []sdk.TesseraID) (out []*patient, err error) {
 				if only != nil && !slices.Contains(only, u.Tessera) {
 					continue
 				}
-				if byID[u.Tessera] == nil {
-					byID[u.Tessera] = &patient{u.Tessera, map[int]digest.Hash{}, map[digest.Hash]bool{}}
-					out = append(out, byID[u.Tessera])
-				}
-				byID[u.Tessera].add(u, d.Hash)
+				at(u.Tessera).add(u, d.Hash)
 			}
 			if n++; n == maxDamage {
 				return nil
@@ -177,12 +212,21 @@ func (p *patient) add(u catalog.Use, h digest.Hash) {
 
 // heal brings back what is still damaged of one tessera.
 func (s *Service) heal(ctx context.Context, p *patient) (healed int, err error) {
-	if err := s.forget(p); err != nil || len(p.fragments)+len(p.files) == 0 {
+	if err := s.forget(p); err != nil {
 		return 0, err
+	}
+	if p.plan {
+		if err := s.plan(ctx, p.tessera); err != nil {
+			return 0, err
+		}
+		healed++
+	}
+	if p.well() {
+		return healed, nil
 	}
 	from, err := s.Collect(ctx, p.tessera)
 	if err != nil {
-		return 0, err
+		return healed, err
 	}
 	defer func() { err = errors.Join(err, from.Discard()) }()
 	for index, h := range p.fragments {
@@ -192,11 +236,30 @@ func (s *Service) heal(ctx context.Context, p *patient) (healed int, err error) 
 		}
 		healed += ok
 	}
-	if len(p.files) == 0 {
+	if len(p.files) == 0 && !p.manifest {
 		return healed, nil
 	}
 	n, err := s.files(ctx, from, p)
 	return healed + n, err
+}
+
+// plan brings the plan back.
+func (s *Service) plan(ctx context.Context, id sdk.TesseraID) error {
+	if err := s.Documents.FetchPlan(ctx, id); err != nil {
+		return err
+	}
+	return s.acquit(id, catalog.DocPlan)
+}
+
+// acquit takes back that a document is damaged.
+func (s *Service) acquit(id sdk.TesseraID, kind string) error {
+	err := s.Catalog.Update(func(tx *catalog.Tx) error { return tx.DropBadDocument(id, kind) })
+	if err != nil {
+		return err
+	}
+	s.healed.Add(1)
+	s.Log.Info("damage made good", "tessera", id.Short(), "document", kind)
+	return nil
 }
 
 // forget drops from a patient what was made good since, with another tessera that shares it.
@@ -318,7 +381,18 @@ func (t *taker) Manifest(m *tessera.Manifest) error {
 	if m.ID() != t.p.tessera {
 		return tessera.ErrOtherTessera
 	}
-	return nil
+	if !t.p.manifest {
+		return nil
+	}
+	missing, err := t.s.Documents.KeepManifest(m)
+	if err != nil {
+		return err
+	}
+	for _, h := range missing {
+		t.p.files[h] = true
+	}
+	t.healed++
+	return t.s.acquit(m.ID(), catalog.DocManifest)
 }
 
 // Folder implements tessera.Sink.

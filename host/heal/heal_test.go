@@ -29,6 +29,18 @@ type room struct {
 	root  string
 	peers map[sdk.TesseraID]*collected
 	asked int
+	plans map[sdk.TesseraID]error // how fetching one ends
+	kept  []sdk.TesseraID         // manifests
+	lacks []digest.Hash           // files of a manifest that are not here
+}
+
+// FetchPlan implements Documents.
+func (r *room) FetchPlan(_ context.Context, id sdk.TesseraID) error { return r.plans[id] }
+
+// KeepManifest implements Documents.
+func (r *room) KeepManifest(m *tessera.Manifest) ([]digest.Hash, error) {
+	r.kept = append(r.kept, m.ID())
+	return r.lacks, nil
 }
 
 // collected is what peers give of one tessera.
@@ -82,7 +94,7 @@ func newRoom(t *testing.T) *room {
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(books.Close(), dir.Close())) })
 	r.Service = New(Deps{
-		Objects: objects, Catalog: books, Patience: time.Hour, Log: slog.New(slog.DiscardHandler),
+		Objects: objects, Catalog: books, Documents: r, Patience: time.Hour, Log: slog.New(slog.DiscardHandler),
 		Collect: func(_ context.Context, id sdk.TesseraID) (Collected, error) {
 			r.asked++
 			if c := r.peers[id]; c != nil {
@@ -281,5 +293,57 @@ func TestRoundsArePatientAndPersonsAreNot(t *testing.T) {
 	must(t, r.Step(t.Context()))
 	if r.damaged() != 0 {
 		t.Error("it was not made good when it could be")
+	}
+}
+
+func (r *room) accuse(id sdk.TesseraID, kind string) {
+	r.t.Helper()
+	must(r.t, r.Catalog.Update(func(tx *catalog.Tx) error {
+		return tx.PutBadDocument(catalog.BadDocument{Tessera: id, Kind: kind, Found: time.Unix(1, 0)})
+	}))
+}
+
+// accused lists the kinds of documents that are still known to be damaged.
+func (r *room) accused() (kinds []string) {
+	r.t.Helper()
+	must(r.t, r.Catalog.View(func(tx *catalog.Tx) error {
+		for d, err := range tx.BadDocuments() {
+			if err != nil {
+				return err
+			}
+			kinds = append(kinds, d.Kind)
+		}
+		return nil
+	}))
+	return kinds
+}
+
+// TestDocumentsComeBack has a plan that a peer has, one that nobody has, and a manifest that comes out of the
+// whole together with a file of which nothing was known without it.
+func TestDocumentsComeBack(t *testing.T) {
+	r := newRoom(t)
+	id, packed := pack(t, map[string]string{"a": "first", "b": "second"})
+	other := sdk.TesseraID{2}
+	r.plans = map[sdk.TesseraID]error{other: errAway}
+	r.accuse(id, catalog.DocManifest)
+	r.accuse(id, catalog.DocPlan)
+	r.accuse(other, catalog.DocPlan)
+	r.accuse(sdk.TesseraID{}, catalog.DocJournal) // nobody has that
+	r.lacks = []digest.Hash{r.loseFile(id, "b", "second")}
+	r.peers[id] = &collected{packed: packed}
+	got := r.heal()
+	if got.Healed != 3 || len(got.Failed) != 1 || got.Failed[0].Tessera != other || r.Healed() != 3 {
+		t.Errorf("%+v", got)
+	}
+	if kinds := r.accused(); !slices.Equal(kinds, []string{catalog.DocJournal, catalog.DocPlan}) {
+		t.Errorf("still known are %q", kinds)
+	}
+	if !slices.Equal(r.kept, []sdk.TesseraID{id}) {
+		t.Errorf("kept the manifests of %v", r.kept)
+	}
+	r.has(r.lacks[0], "second")
+	r.plans = nil
+	if got := r.heal(other); got.Healed != 1 || r.asked != 1 {
+		t.Errorf("a plan alone: %+v, fragments were fetched %d times", got, r.asked)
 	}
 }

@@ -38,12 +38,12 @@ type Scrubbed struct {
 	Damage  []Hit `json:"damage"`  // all that is known, found now or earlier
 }
 
-// Hit is a file or a fragment of a tessera that is damaged.
+// Hit is a file, a fragment or a document of a tessera that is damaged; of none where it is the journal.
 type Hit struct {
 	ID    sdk.TesseraID `json:"id"`
 	Title Name          `json:"title"` // of an own tessera
 	Damage
-	Object digest.Hash `json:"object"`
+	Object digest.Hash `json:"object"` // zeroes for a document
 }
 
 // ScrubAction is what is asked of the scrub that goes on by itself.

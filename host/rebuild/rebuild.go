@@ -162,18 +162,45 @@ func (r *run) manifests(ctx context.Context) error {
 			return err
 		}
 		m, err := r.Archive.ReadManifest(id)
-		if err == nil && m.Head.Owner != r.Owner {
-			err = fmt.Errorf("it is signed by %s", m.Head.Owner.Short())
+		switch {
+		case err != nil:
+			err = r.illegible(id, err)
+		case m.Head.Owner != r.Owner:
+			r.unreadable("manifest of "+id.Short(), fmt.Errorf("it is signed by %s", m.Head.Owner.Short()))
+		default:
+			err = r.manifest(m)
 		}
 		if err != nil {
-			r.unreadable("manifest of "+id.Short(), err)
-			continue
-		}
-		if err := r.manifest(m); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// illegible brings back that there is an own tessera whose manifest says nothing any more: it is damaged,
+// and not gone. What its plan says of it is known still.
+func (r *run) illegible(id sdk.TesseraID, why error) error {
+	r.unreadable("manifest of "+id.Short(), why)
+	t := catalog.Tessera{ID: id}
+	if p, err := r.plan(id); err == nil && p.Owner() == r.Owner {
+		head, err := p.Head()
+		if err != nil {
+			return err
+		}
+		t.Title, t.Created, t.Files, t.Bytes, t.Packed = head.Title, head.Created, head.Files, head.Bytes, p.Packed
+	}
+	r.Tesseras++
+	return r.Catalog.Update(func(tx *catalog.Tx) error {
+		if err := tx.PutTessera(t); err != nil {
+			return err
+		}
+		return r.bad(tx, id, catalog.DocManifest, why)
+	})
+}
+
+// bad notes that a document says nothing any more.
+func (r *run) bad(tx *catalog.Tx, id sdk.TesseraID, kind string, why error) error {
+	return tx.PutBadDocument(catalog.BadDocument{Tessera: id, Kind: kind, Found: r.Now(), Problem: why.Error()})
 }
 
 // manifest brings back one own tessera. One that was deleted gets its row alone: the archive sees the
@@ -262,17 +289,18 @@ func (r *run) plan(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 }
 
 // eachPlan gives every plan that can be read.
-func (r *run) eachPlan(ctx context.Context, passOver func(what string, err error), use func(*fragment.FragmentPlan) error) error {
+func (r *run) eachPlan(ctx context.Context, passOver func(id sdk.TesseraID, err error) error, use func(*fragment.FragmentPlan) error) error {
 	for id, err := range r.Documents.List(sidecar.Plan) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 		p, err := r.plan(id)
 		if err != nil {
-			passOver("plan of "+id.Short(), err)
-			continue
+			err = passOver(id, err)
+		} else {
+			err = use(p)
 		}
-		if err := use(p); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -286,7 +314,7 @@ func (r *run) plans(ctx context.Context) error {
 		defer func() { part = part[:0] }()
 		return catalog.UpdateEach(r.Catalog, part, putPlan)
 	}
-	err := r.eachPlan(ctx, r.unreadable, func(p *fragment.FragmentPlan) error {
+	err := r.eachPlan(ctx, r.badPlan, func(p *fragment.FragmentPlan) error {
 		own := p.Owner() == r.Owner
 		dead, err := r.buried(p.Tessera, p.Owner())
 		if err != nil || dead && !own {
@@ -304,6 +332,12 @@ func (r *run) plans(ctx context.Context) error {
 		return flush()
 	})
 	return errors.Join(err, flush())
+}
+
+// badPlan notes that a plan says nothing any more.
+func (r *run) badPlan(id sdk.TesseraID, why error) error {
+	r.unreadable("plan of "+id.Short(), why)
+	return r.Catalog.Update(func(tx *catalog.Tx) error { return r.bad(tx, id, catalog.DocPlan, why) })
 }
 
 // step is how many rows are gathered for a transaction.

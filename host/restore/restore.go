@@ -177,6 +177,20 @@ func (c *Collected) served(node sdk.NodeID, index int) {
 	c.Served[at].Fragments = append(c.Served[at].Fragments, index)
 }
 
+// Plan gives the plan of a tessera, verified: the one kept here, or that of a peer where it is damaged or
+// missing. The errors to decide on are ErrNoPlan and ErrDeleted.
+func (s *Service) Plan(ctx context.Context, id sdk.TesseraID) (*fragment.FragmentPlan, error) {
+	peers, err := s.network.Holders(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("plan of %s: %w", id.Short(), err)
+	}
+	plan, err := s.plan(ctx, id, peers)
+	if err != nil {
+		return nil, fmt.Errorf("plan of %s: %w", id.Short(), err)
+	}
+	return plan, nil
+}
+
 // plan takes the first good plan: every good one says the same.
 func (s *Service) plan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
 	text, err := s.documents.Plan(id)
@@ -184,9 +198,9 @@ func (s *Service) plan(ctx context.Context, id sdk.TesseraID, peers []identity.C
 		if plan, err := fragment.OpenPlan(text); err == nil && plan.Tessera == id {
 			return plan, nil
 		}
-		s.log.Warn("the plan kept here is damaged", "tessera", id.Short())
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("the plan kept here is damaged", "tessera", id.Short(), "err", err)
 	}
 	return s.askPlan(ctx, id, peers)
 }

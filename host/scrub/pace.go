@@ -27,11 +27,17 @@ type pacer struct {
 
 // Write implements io.Writer.
 func (p *pacer) Write(b []byte) (int, error) {
-	if err := p.wait(len(b)); err != nil {
+	if err := p.pass(len(b)); err != nil {
 		return 0, err
 	}
-	p.last = time.Now()
 	return len(b), p.ctx.Err()
+}
+
+// pass waits until n bytes that were read may have been.
+func (p *pacer) pass(n int) error {
+	err := p.wait(n)
+	p.last = time.Now()
+	return err
 }
 
 func (p *pacer) wait(n int) error {

@@ -4,6 +4,9 @@
 // a share of them in each round of the maintenance cycle, in order of their hashes, never faster than
 // the operator allows. Where a pass stands is kept in the index, so a restart loses nothing of it.
 //
+// At the end of a pass the documents beside the objects are read too: manifests, plans, tombstones, the
+// journal. One that says nothing any more stays where it is, and that it does is written down.
+//
 // What is not what its name says moves to a quarantine: it is not deleted, and it is out of the way of
 // those who make it good. That it is damaged, or lost, is written down; from then on this node does
 // not claim to hold it, and repair brings it back.
@@ -28,6 +31,7 @@ import (
 type Deps struct {
 	Objects    *cas.Store
 	Catalog    *catalog.Catalog
+	Documents  Documents
 	Quarantine string // folder of the data directory for what is damaged
 	// Hurry tells that somebody waits for the round to end: the share is then cut short. It may be nil.
 	Hurry func() bool
@@ -79,7 +83,7 @@ func New(d Deps, c Config) (*Service, error) {
 type Report struct {
 	Objects int
 	Bytes   int64
-	Corrupt int // damaged or lost
+	Corrupt int // damaged or lost, documents among them
 	Healed  int // known to be damaged before, and whole now
 }
 
@@ -147,6 +151,11 @@ func (s *Service) read(ctx context.Context, share int64, goesOn func() bool, pro
 			return sum, err
 		}
 		if len(part) == 0 {
+			r, err := s.documents(ctx, free)
+			sum.add(r)
+			if err := errors.Join(err, s.note(r)); err != nil {
+				return sum, err
+			}
 			return sum, s.finish()
 		}
 		r, spent, err := s.part(ctx, part, share, free, goesOn, func(bytes int64) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,6 +29,28 @@ type room struct {
 	root string
 	disk *disk
 	now  time.Time
+	papers
+}
+
+// papers are documents as they were found.
+type papers struct {
+	found    []Document
+	restored []Document
+}
+
+func (p *papers) All(context.Context) iter.Seq2[Document, error] {
+	return func(yield func(Document, error) bool) {
+		for _, d := range p.found {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (p *papers) Restored(_ context.Context, d Document) error {
+	p.restored = append(p.restored, d)
+	return nil
 }
 
 // disk can fail to open a file, and tells which it opened.
@@ -61,7 +84,7 @@ func newRoom(t *testing.T, c Config) *room {
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(books.Close(), dir.Close())) })
 	r.Service, err = New(Deps{
-		Objects: objects, Catalog: books, Quarantine: "quarantine", Log: slog.New(slog.DiscardHandler),
+		Objects: objects, Catalog: books, Documents: &r.papers, Quarantine: "quarantine", Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return r.now },
 	}, c)
 	must(t, err)
@@ -319,5 +342,46 @@ func TestPacedReadingRests(t *testing.T) {
 	p.last = time.Now().Add(-time.Hour)
 	if _, err := p.Write(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped while it rests: %v", err)
+	}
+}
+
+// TestDamagedDocumentsAreWrittenDown has documents that say nothing any more, one that could not be looked
+// at today, and one that is whole again.
+func TestDamagedDocumentsAreWrittenDown(t *testing.T) {
+	r := newRoom(t, days(1))
+	cut, gone := errors.New("cut"), sdk.TesseraID{3}
+	manifest := Document{Tessera: sdk.TesseraID{1}, Kind: catalog.DocManifest, Problem: cut}
+	plan := Document{Tessera: sdk.TesseraID{2}, Kind: catalog.DocPlan, Problem: &fs.PathError{Op: "read", Err: syscall.EIO}}
+	busy := Document{Tessera: sdk.TesseraID{2}, Kind: catalog.DocTombstone, Problem: &fs.PathError{Op: "open", Err: syscall.EMFILE}}
+	journal := Document{Kind: catalog.DocJournal, Bytes: 10}
+	deleted := Document{Tessera: gone, Kind: catalog.DocManifest, Problem: cut}
+	known := func() (names []string) {
+		must(t, r.Catalog.View(func(tx *catalog.Tx) error {
+			for d, err := range tx.BadDocuments() {
+				must(t, err)
+				names = append(names, fmt.Sprint(d.Tessera.Short(), " ", d.Kind, ": ", d.Problem))
+			}
+			return nil
+		}))
+		return names
+	}
+	r.found = []Document{manifest, plan, busy, journal, deleted}
+	got, err := r.Run(t.Context(), nil)
+	if names := known(); err != nil || got.Corrupt != 3 || len(names) != 3 || r.Stats().Corrupt != 3 {
+		t.Errorf("%+v, %v, known are %q", got, err, names)
+	}
+	manifest.Problem = nil
+	plan.Problem = busy.Problem // nothing new is known of it
+	r.found = []Document{manifest, plan, journal}
+	got, err = r.Run(t.Context(), nil)
+	if names := known(); err != nil || got.Corrupt != 0 || got.Healed != 1 || len(names) != 1 || !strings.Contains(names[0], "plan") {
+		t.Errorf("%+v, %v, known are %q", got, err, names)
+	}
+	if len(r.restored) != 1 || r.restored[0] != manifest {
+		t.Errorf("restored %+v", r.restored)
+	}
+	must(t, os.Rename(filepath.Join(r.root, "objects"), filepath.Join(r.root, "unmounted")))
+	if err := r.Accuse(Document{Tessera: gone, Kind: catalog.DocManifest, Problem: cut}); err == nil || len(known()) != 1 {
+		t.Errorf("a disk that is gone was taken for damage: %v", err)
 	}
 }

@@ -55,6 +55,9 @@ func Open(fsys vfs.FS, folder string) (*Shelf, error) {
 	return s, nil
 }
 
+// Look is Open for those who only read, beside others: it makes nothing and clears nothing.
+func Look(fsys vfs.FS, folder string) *Shelf { return &Shelf{fs: fsys, folder: folder} }
+
 func (s *Shelf) prepare() error {
 	if err := s.fs.MkdirAll(s.tmp()); err != nil {
 		return err

@@ -95,7 +95,7 @@ func (s *Store) move(h digest.Hash, into string, stillNeeded func() (bool, error
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	return true, nil
+	return true, s.dropOutboard(h)
 }
 
 // makeFolder makes a folder of one level or two, durably.

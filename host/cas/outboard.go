@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/tesseras/tesseras/host/digest"
 )
@@ -103,9 +105,12 @@ func (s *Store) readOutboard(h digest.Hash, size int64) []byte {
 	return b
 }
 
-// writeOutboard puts an outboard in its place. The object may be on its way out meanwhile; then the
-// outboard goes with the next removal of an object of that name, or stays as a few bytes too many.
+// writeOutboard puts an outboard in its place, where there is room. The object may be on its way out
+// meanwhile; then ClearOutboards finds the outboard.
 func (s *Store) writeOutboard(h digest.Hash, b []byte) error {
+	if err := s.Room(uint64(len(b))); err != nil {
+		return err
+	}
 	temp := s.tempName()
 	f, err := s.fs.Create(temp)
 	if err != nil {
@@ -124,6 +129,65 @@ func (s *Store) writeOutboard(h digest.Hash, b []byte) error {
 		return errors.Join(err, s.fs.Remove(temp))
 	}
 	return nil
+}
+
+// ClearOutboards removes the outboards, last written before a time, of objects that are not here: such are
+// left behind where an object went while its outboard was being written. remove is false to count alone.
+func (s *Store) ClearOutboards(ctx context.Context, before time.Time, remove bool) (found Leaked, err error) {
+	for first := range Folders {
+		if err := ctx.Err(); err != nil {
+			return found, err
+		}
+		if err := s.clearOutboards(byte(first), before, remove, &found); err != nil {
+			return found, fmt.Errorf("clear outboards: %w", err)
+		}
+	}
+	return found, nil
+}
+
+func (s *Store) clearOutboards(first byte, before time.Time, remove bool, found *Leaked) error {
+	entries, err := s.fs.ReadDir(fmt.Sprintf("%s/%02x", outboards, first))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), outboardSuffix)
+		h, err := digest.Parse(name)
+		if !ok || err != nil {
+			continue
+		}
+		if err := s.clearOutboard(h, e, before, remove, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) clearOutboard(h digest.Hash, e fs.DirEntry, before time.Time, remove bool, found *Leaked) error {
+	here, err := s.Contains(h)
+	if err != nil || here {
+		return err
+	}
+	info, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !info.ModTime().Before(before) {
+		found.Young++
+		return nil
+	}
+	found.Files++
+	found.Bytes += info.Size()
+	if !remove {
+		return nil
+	}
+	return s.dropOutboard(h)
 }
 
 // dropOutboard removes what was kept for an object that is gone.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/digest"
@@ -108,5 +109,78 @@ func TestNoOutboardOfADamagedObject(t *testing.T) {
 	}
 	if _, err := s.Outboard(h, 2<<20, true); !errors.Is(err, cas.ErrMissing) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestAnOutboardDoesNotOutliveItsObject has objects that are moved aside, and an outboard that was written
+// while its object went.
+func TestAnOutboardDoesNotOutliveItsObject(t *testing.T) {
+	s, root := provable(t)
+	gone := func(h digest.Hash) bool {
+		_, err := os.Stat(filepath.Join(root, cas.OutboardPath(h)))
+		return errors.Is(err, os.ErrNotExist)
+	}
+	unneeded := func(digest.Hash) (bool, error) { return false, nil }
+	_, moved, _ := keep(t, s, 2<<20)
+	s.Unpin(moved)
+	if all, err := s.MoveAll([]digest.Hash{moved}, "trash/1", unneeded); err != nil || len(all) != 1 || !gone(moved) {
+		t.Errorf("moved %v, %v; its outboard is gone: %v", all, err, gone(moved))
+	}
+	_, here, _ := keep(t, s, 3<<20)
+	_, left, outboard := keep(t, s, 4<<20)
+	s.Unpin(left)
+	if err := os.Remove(filepath.Join(root, cas.Path(left))); err != nil {
+		t.Fatal(err)
+	}
+	written := time.Now()
+	if err := os.Chtimes(filepath.Join(root, cas.OutboardPath(left)), written, written); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.ClearOutboards(t.Context(), written, true); err != nil || found != (cas.Leaked{Young: 1}) || gone(left) {
+		t.Errorf("too young: %+v, %v", found, err)
+	}
+	want := cas.Leaked{Files: 1, Bytes: int64(len(outboard))}
+	for _, remove := range []bool{false, true} {
+		if found, err := s.ClearOutboards(t.Context(), written.Add(time.Second), remove); err != nil || found != want || gone(left) != remove {
+			t.Errorf("remove %v: %+v, %v", remove, found, err)
+		}
+	}
+	if gone(here) {
+		t.Error("an outboard went whose object is here")
+	}
+}
+
+// narrow is a disk on which only so much is free.
+type narrow struct {
+	vfs.FS
+	free uint64
+}
+
+func (n *narrow) Free() (uint64, error) { return n.free, nil }
+
+func TestAnOutboardLeavesTheSpaceThatStaysFree(t *testing.T) {
+	dir, err := vfs.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	disk := &narrow{dir, 1 << 30}
+	s, err := cas.New(disk, cas.Config{MinFree: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, h, outboard := keep(t, s, 2<<20)
+	if err := disk.Remove(cas.OutboardPath(h)); err != nil {
+		t.Fatal(err)
+	}
+	for free, want := range map[uint64]bool{1<<20 + uint64(len(outboard)) - 1: false, 1<<20 + uint64(len(outboard)): true} {
+		_ = disk.Remove(cas.OutboardPath(h))
+		disk.free = free
+		if got, err := s.Outboard(h, 2<<20, true); err != nil || !bytes.Equal(got, outboard) {
+			t.Errorf("with %d free: %v", free, err)
+		}
+		if _, err := disk.Stat(cas.OutboardPath(h)); (err == nil) != want {
+			t.Errorf("with %d free it was written: %v", free, err == nil)
+		}
 	}
 }

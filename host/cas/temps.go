@@ -33,7 +33,7 @@ func (t *temps) inUse(name string) bool {
 	return t.live[name]
 }
 
-// Leaked is what was found of temporary files that nobody writes any more.
+// Leaked is what was found of files that were left behind: see ClearTemps and ClearOutboards.
 type Leaked struct {
 	Files int
 	Bytes int64

@@ -1,7 +1,7 @@
 // Package sweep answers: which files does nobody need, and which rows nothing?
 //
 // What a crash or a fault left behind goes here: object files that no row asks for, object rows that no
-// reference asks for, temporary files that nobody writes. Names on disk and rows of the index come in
+// reference asks for, temporary files that nobody writes, outboards of objects that are gone. Names on disk and rows of the index come in
 // the same order, so both are read side by side, one of 256 folders at a time, and memory does not grow
 // with more than the largest folder.
 //
@@ -157,7 +157,7 @@ func (r *round) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.temps(ctx); err != nil {
+	if err := r.derived(ctx); err != nil {
 		return err
 	}
 	return r.emptyTrash()
@@ -385,13 +385,19 @@ func (r *round) missing(found []digest.Hash) error {
 	return r.s.Deps.Missing(lost)
 }
 
-// temps removes temporary files that nobody writes any more.
-func (r *round) temps(ctx context.Context) error {
-	found, err := r.s.Objects.ClearTemps(ctx, r.now.Add(-r.options.Grace), r.removes())
-	if r.Postponed == "" {
-		r.Orphans += found.Files
-		r.BytesFreed += found.Bytes
+// derived removes what no row asks for by its nature: temporary files that nobody writes any more, and
+// outboards of objects that are gone. They are made again when they are needed, so they need no trash.
+func (r *round) derived(ctx context.Context) error {
+	for _, clear := range []func(context.Context, time.Time, bool) (cas.Leaked, error){r.s.Objects.ClearTemps, r.s.Objects.ClearOutboards} {
+		found, err := clear(ctx, r.now.Add(-r.options.Grace), r.removes())
+		if r.Postponed == "" {
+			r.Orphans += found.Files
+			r.BytesFreed += found.Bytes
+		}
+		r.SkippedYoung += found.Young
+		if err != nil {
+			return err
+		}
 	}
-	r.SkippedYoung += found.Young
-	return err
+	return nil
 }

@@ -1,8 +1,7 @@
 package sweep
 
 import (
-	"bytes"
-	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"math"
 	"sync"
@@ -23,6 +22,9 @@ type Clock interface {
 // tolerance is how far the two clocks may part before that is a leap and not an adjustment.
 const tolerance = time.Minute
 
+// restart is how long a machine may take from one start to the next before that may as well be a leap.
+const restart = 10 * time.Minute
+
 // metaClock is the catalog's name for the last reading.
 const metaClock = "sweep_clock"
 
@@ -35,78 +37,106 @@ type watch struct {
 // never is a leap that did not happen.
 const never = time.Duration(math.MaxInt64)
 
-// leap tells how long ago, by the steady clock, the last leap was noticed; never where none was.
-type leap struct{ since time.Duration }
-
-// reading is what both clocks said at one moment.
-type reading struct {
-	wall  int64 // unix nanoseconds
-	up    int64 // nanoseconds of the steady clock
-	leapt int64 // up when a leap was last noticed, -1 if never in this boot
-	boot  string
+// leap is the last one that was noticed.
+type leap struct {
+	since   time.Duration // by the steady clock; never where there was none
+	pending bool          // no round was postponed for it yet
 }
 
-// look reads the clocks, compares them with the reading before, and keeps the new one. Where the disk is
-// full it is not kept: to sweep is what a full disk needs most.
+// reading is what both clocks said at one moment, and what follows from all readings up to then. It is kept
+// in the index as JSON.
+type reading struct {
+	Wall  int64         `json:"wall"`  // unix nanoseconds
+	Up    time.Duration `json:"up"`    // of the steady clock
+	Leapt time.Duration `json:"leapt"` // Up when a leap was last noticed, -1 if never in this boot
+	Boot  string        `json:"boot"`
+
+	Pending bool          `json:"pending"` // a leap is to postpone a round
+	Lived   time.Duration `json:"lived"`   // steady time in all, without that between two boots
+	// Aside is, of each folder of what was moved aside, Lived when it was seen first.
+	Aside map[string]time.Duration `json:"aside,omitempty"`
+}
+
+// look reads the clocks, compares them with the reading before, and keeps the new one.
 func (w *watch) look(c Clock) (leap, error) {
 	boot, up := c.Steady()
-	now := reading{wall: c.Now().UnixNano(), up: int64(up), leapt: -1, boot: boot}
+	now := reading{Wall: c.Now().UnixNano(), Up: up, Leapt: -1, Boot: boot}
 	before, ok, err := w.read()
 	if err != nil {
 		return leap{}, err
 	}
 	if ok {
-		now.leapt = now.compare(before)
+		now.follow(before)
 	}
-	err = w.catalog.Reclaim(func(tx *catalog.Tx) error { return tx.PutMeta(metaClock, now.bytes()) })
+	l := leap{never, now.Pending}
+	if now.Leapt >= 0 {
+		l.since = now.Up - now.Leapt
+	}
+	return l, w.keep(now)
+}
+
+// keep writes a reading down. Where the disk is full it is not kept: to sweep is what a full disk needs most.
+func (w *watch) keep(r reading) error {
+	b, err := json.Marshal(r)
+	if err == nil {
+		err = w.catalog.Reclaim(func(tx *catalog.Tx) error { return tx.PutMeta(metaClock, b) })
+	}
 	if errors.Is(err, catalog.ErrDiskFull) {
-		err = nil
+		return nil
 	}
-	if now.leapt < 0 {
-		return leap{never}, err
-	}
-	return leap{time.Duration(now.up - now.leapt)}, err
+	return err
 }
 
-// compare gives the steady time of the last leap, -1 if there was none. After a restart of the machine
-// there is no steady time to compare with, but time that went backwards is a leap all the same.
-func (r reading) compare(before reading) int64 {
-	wall := time.Duration(r.wall - before.wall)
-	if r.boot != before.boot {
-		if wall < -tolerance {
-			return r.up
-		}
-		return -1
+// change changes the reading that was kept last.
+func (w *watch) change(f func(*reading)) error {
+	r, ok, err := w.read()
+	if err != nil || !ok {
+		return err
 	}
-	if drift := wall - time.Duration(r.up-before.up); drift.Abs() > tolerance {
-		return r.up
-	}
-	return before.leapt
+	f(&r)
+	return w.keep(r)
 }
 
-func (r reading) bytes() []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(r.wall))
-	b = binary.BigEndian.AppendUint64(b, uint64(r.up))
-	b = binary.BigEndian.AppendUint64(b, uint64(r.leapt))
-	return append(b, r.boot...)
+// follow takes over what the reading before knew, and compares the two.
+func (r *reading) follow(before reading) {
+	leapt := r.leapt(before)
+	switch {
+	case leapt:
+		r.Leapt = r.Up
+	case r.Boot == before.Boot:
+		r.Leapt = before.Leapt
+	}
+	r.Pending = before.Pending || leapt
+	r.Lived, r.Aside = before.Lived, before.Aside
+	if r.Boot == before.Boot {
+		r.Lived += max(r.Up-before.Up, 0)
+	}
 }
 
-// read gives the reading before; ok is false when there is none.
+// leapt tells whether the time of day has leapt. After a restart of the machine only the time it has been up
+// can be compared: it was off a while, or the clock was put forward, which looks the same.
+func (r *reading) leapt(before reading) bool {
+	wall := time.Duration(r.Wall - before.Wall)
+	if r.Boot != before.Boot {
+		off := wall - r.Up
+		return off < -tolerance || off > restart
+	}
+	drift := wall - (r.Up - before.Up)
+	return drift.Abs() > tolerance
+}
+
+// read gives the reading before; ok is false when there is none that can be used.
 func (w *watch) read() (r reading, ok bool, err error) {
 	var b []byte
 	err = w.catalog.View(func(tx *catalog.Tx) (err error) {
 		b, err = tx.Meta(metaClock)
 		return err
 	})
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && len(b) < 24 {
+	if errors.Is(err, catalog.ErrNotFound) {
 		return r, false, nil
 	}
 	if err != nil {
 		return r, false, err
 	}
-	next := bytes.NewBuffer(b)
-	number := func() int64 { return int64(binary.BigEndian.Uint64(next.Next(8))) }
-	r.wall, r.up, r.leapt = number(), number(), number()
-	r.boot = next.String()
-	return r, true, nil
+	return r, json.Unmarshal(b, &r) == nil, nil
 }

@@ -6,7 +6,7 @@
 // with more than the largest folder.
 //
 // Nothing goes that may still be wanted. A file must be older than the grace; the clock by which it is
-// must not have leapt; whether it is needed is asked again under the lock that those who stage must
+// must not have leapt since the last round; whether it is needed is asked again under the lock that those who stage must
 // take; and while there is reason to doubt the index itself, because it was rebuilt lately or because
 // a document beside it cannot be read, files only move to a trash.
 package sweep
@@ -146,8 +146,11 @@ func (r *round) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if leapt.since < r.options.Grace {
+	switch {
+	case leapt.since < r.options.Grace:
 		r.Postponed = fmt.Sprintf("the clock leapt %s ago", leapt.since.Round(time.Second))
+	case leapt.pending && r.options.Grace > 0:
+		r.Postponed = "the clock leapt, or the machine was off for long, since the last sweep"
 	}
 	for first := range cas.Folders {
 		if err := ctx.Err(); err != nil {
@@ -159,6 +162,9 @@ func (r *round) run(ctx context.Context) error {
 	}
 	if err := r.derived(ctx); err != nil {
 		return err
+	}
+	if r.Postponed != "" && !r.options.DryRun {
+		return r.s.watch.change(func(now *reading) { now.Pending = false }) // this was the round
 	}
 	return r.emptyTrash()
 }

@@ -228,6 +228,7 @@ func TestALeapOfTheClockPostpones(t *testing.T) {
 		"a year":                     func(c *clock) { c.now = c.now.AddDate(1, 0, 0) },
 		"backwards":                  func(c *clock) { c.now = c.now.Add(-5 * time.Hour) },
 		"backwards over a new start": func(c *clock) { c.now, c.boot, c.up = c.now.Add(-5*time.Hour), "b", 0 },
+		"forwards over a new start":  func(c *clock) { c.now, c.boot, c.up = c.now.Add(5*time.Hour), "b", time.Minute },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRoom(t)
@@ -261,6 +262,53 @@ func TestTimeThatPassesAsItShouldPostponesNothing(t *testing.T) {
 		want(t, r.sweep(Options{Grace: -1}), Report{Orphans: 1, BytesFreed: 6})
 		r.clock.boot, r.clock.up = r.clock.boot+"b", 0 // the machine was started again
 	}
+}
+
+// TestTheFirstRoundAfterALeapIsPostponedHoweverLate has a node notice a leap when it starts, hours before its
+// first round: that is postponed all the same, also by another process, and the next is not.
+func TestTheFirstRoundAfterALeapIsPostponedHoweverLate(t *testing.T) {
+	r := newRoom(t)
+	h := r.put("orphan")
+	r.clock.now = r.clock.now.Add(5 * time.Hour)
+	for range 2 {
+		if _, err := New(r.Deps); err != nil {
+			t.Fatal(err)
+		}
+		r.clock.pass(3 * DefaultGrace)
+	}
+	r.age(h, 2*DefaultGrace)
+	if got := r.sweep(Options{Grace: -1, DryRun: true}); got.Postponed == "" {
+		t.Errorf("a dry run says %+v", got)
+	}
+	if got := r.sweep(Options{Grace: -1}); got.Postponed == "" || !r.there(h) {
+		t.Errorf("swept %+v", got)
+	}
+	want(t, r.sweep(Options{Grace: -1}), Report{Orphans: 1, BytesFreed: 6})
+}
+
+// TestALeapDoesNotEmptyTheTrash puts the clock forward by more than the time that what was moved aside is
+// kept. It goes after that time has passed, by the steady clock and in any number of processes and starts.
+func TestALeapDoesNotEmptyTheTrash(t *testing.T) {
+	r := newRoom(t)
+	day := filepath.Join(r.root, Quarantine, r.clock.now.UTC().Format(time.DateOnly))
+	must(t, os.MkdirAll(day, 0o700))
+	must(t, os.WriteFile(filepath.Join(day, "x.blob"), []byte("rotten"), 0o600))
+	want(t, r.sweep(Options{Grace: -1}), Report{})
+	r.clock.now = r.clock.now.Add(2 * Keep)
+	for i := range 10 {
+		if _, err := New(r.Deps); err != nil {
+			t.Fatal(err)
+		}
+		r.clock.pass(Keep/10 - time.Second)
+		if got := r.sweep(Options{Grace: -1}); got.BytesFreed != 0 {
+			t.Fatalf("in part %d of the time: %+v", i, got)
+		}
+		if i%3 == 2 {
+			r.clock.boot, r.clock.up = r.clock.boot+"b", 0
+		}
+	}
+	r.clock.pass(10 * time.Second)
+	want(t, r.sweep(Options{Grace: -1}), Report{BytesFreed: 6})
 }
 
 func TestWhileInDoubtOrphansOnlyMoveAside(t *testing.T) {

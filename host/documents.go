@@ -9,9 +9,6 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// maxTombstone is the ceiling of a tombstone in bytes.
-const maxTombstone = 4 << 10
-
 // documents gives the services plans and tombstones as they lie beside the index.
 type documents struct{ shelf *sidecar.Shelf }
 
@@ -30,7 +27,7 @@ func (d documents) DropPlan(t sdk.TesseraID) error { return d.shelf.Remove(t, si
 
 // Tombstone reads a tombstone; a missing one is fs.ErrNotExist.
 func (d documents) Tombstone(t sdk.TesseraID) ([]byte, error) {
-	return d.read(t, sidecar.Tombstone, maxTombstone)
+	return d.read(t, sidecar.Tombstone, sidecar.MaxTombstone)
 }
 
 // PutTombstone keeps a tombstone durably.

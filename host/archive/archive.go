@@ -62,9 +62,6 @@ const refStep = 1000
 // maxManifest is the largest manifest read, in bytes: a head, a signature line and a file list.
 const maxManifest = tessera.MaxHead + 256 + tessera.MaxList
 
-// maxTombstone is the largest tombstone read, in bytes; they are all about 400.
-const maxTombstone = 4096
-
 // Deps are what the archive works with.
 type Deps struct {
 	FS      vfs.FS // the data directory

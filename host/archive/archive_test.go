@@ -243,7 +243,7 @@ func TestDelete(t *testing.T) {
 	wantError(t, h.Verify(ctx, a.ID, Watch{}), ErrNotFound)
 	wantError(t, h.Pack(ctx, a.ID, io.Discard), ErrNotFound)
 
-	doc, err := h.plans.Read(a.ID, sidecar.Tombstone, maxTombstone)
+	doc, err := h.plans.Read(a.ID, sidecar.Tombstone, sidecar.MaxTombstone)
 	must(t, err)
 	tomb, err := tessera.ParseTombstone(doc)
 	must(t, err)
@@ -282,7 +282,7 @@ func TestForgedTombstoneDeletesNothing(t *testing.T) {
 	must(t, err)
 	elsewhere, err := tessera.SignTombstone(b.ID, time.Now(), newOwner(1))
 	must(t, err)
-	for _, doc := range [][]byte{stranger.Bytes(), elsewhere.Bytes(), nil, []byte("junk"), make([]byte, 2*maxTombstone)} {
+	for _, doc := range [][]byte{stranger.Bytes(), elsewhere.Bytes(), nil, []byte("junk"), make([]byte, 2*sidecar.MaxTombstone)} {
 		must(t, h.plans.Write(a.ID, sidecar.Tombstone, doc))
 		must(t, h.Recover(ctx))
 		audit(t, h, a.ID, b.ID)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/tesseras/tesseras/host/catalog"
-	"github.com/tesseras/tesseras/host/sidecar"
-	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -67,28 +65,7 @@ func (a *Archive) finishTombstone(id sdk.TesseraID) error {
 
 // buried tells whether there is a tombstone that the owner signed. Only that deletes.
 func (a *Archive) buried(id sdk.TesseraID) (bool, error) {
-	doc, err := a.plans.Read(id, sidecar.Tombstone, maxTombstone)
-	if errors.Is(err, sidecar.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil && !errors.Is(err, sidecar.ErrTooBig) {
-		return false, err
-	}
-	var t *tessera.Tombstone
-	if err == nil {
-		t, err = tessera.ParseTombstone(doc)
-	}
-	if err == nil {
-		err = t.Verify(a.owner.Key())
-	}
-	if err == nil && t.Tessera != id {
-		err = tessera.ErrOtherTessera
-	}
-	if err != nil {
-		a.log.Error("a tombstone is not the owner's, nothing is deleted for it", "tessera", id.Short(), "err", err)
-		return false, nil
-	}
-	return true, nil
+	return a.plans.Buried(id, a.owner.Key(), a.log)
 }
 
 func (a *Archive) intents() (mine []catalog.Intent, err error) {

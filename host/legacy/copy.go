@@ -13,7 +13,6 @@ import (
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
-	"github.com/tesseras/tesseras/host/sidecar"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -115,7 +114,7 @@ func (m *migration) add(files []old, e fs.DirEntry, f old) []old {
 
 // copy brings the files of a tessera over: objects, document, rows.
 func (m *migration) copy(ctx context.Context, id sdk.TesseraID, files []old) error {
-	dead, err := m.Documents.Has(id, sidecar.Tombstone)
+	dead, err := m.buried(id)
 	if err != nil || dead {
 		return err // nothing of it is needed; clear removes it
 	}
@@ -241,7 +240,7 @@ func (m *migration) clear(ctx context.Context, folders []string) error {
 }
 
 func (m *migration) clearTessera(_ context.Context, id sdk.TesseraID, files []old) error {
-	dead, err := m.Documents.Has(id, sidecar.Tombstone)
+	dead, err := m.buried(id)
 	if err != nil {
 		return err
 	}

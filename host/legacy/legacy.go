@@ -127,7 +127,7 @@ func (m *migration) eachNote(ctx context.Context, use func(*References) error) e
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		dead, err := m.Documents.Has(id, sidecar.Tombstone)
+		dead, err := m.buried(id)
 		if err != nil {
 			return err
 		}

@@ -78,6 +78,25 @@ func (m *migration) plan(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	return p, nil
 }
 
+// buried tells whether the owner of a tessera deleted it. Who that is, its plan says; where there is none
+// it can only be one's own, whose signature nobody else has. So the tombstone of somebody of whom
+// nothing is known deletes nothing.
+func (m *migration) buried(id sdk.TesseraID) (bool, error) {
+	there, err := m.Documents.Has(id, sidecar.Tombstone)
+	if err != nil || !there {
+		return false, err
+	}
+	owner := m.Owner
+	plan, err := m.plan(id)
+	if err != nil {
+		return false, err
+	}
+	if plan != nil {
+		owner = plan.Owner()
+	}
+	return m.Documents.Buried(id, owner, m.Log)
+}
+
 // adopt makes an own tessera visible, if its manifest is here, and gives the hashes of its files.
 func (m *migration) adopt(id sdk.TesseraID) (map[string]bool, error) {
 	manifest, err := m.manifest(id)

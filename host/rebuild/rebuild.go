@@ -248,31 +248,9 @@ func (r *run) lost(tx *catalog.Tx, h digest.Hash) error {
 	return tx.PutDamage(catalog.Damage{Hash: h, Found: r.Now(), Lost: true})
 }
 
-// maxTombstone is the largest tombstone read, in bytes.
-const maxTombstone = 4096
-
 // buried tells whether there is a tombstone of an owner for a tessera.
 func (r *run) buried(id sdk.TesseraID, owner sdk.OwnerKey) (bool, error) {
-	doc, err := r.Documents.Read(id, sidecar.Tombstone, maxTombstone)
-	if errors.Is(err, sidecar.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil && !errors.Is(err, sidecar.ErrTooBig) {
-		return false, err
-	}
-	if err == nil {
-		var t *tessera.Tombstone
-		if t, err = tessera.ParseTombstone(doc); err == nil {
-			err = t.Verify(owner)
-		}
-		if err == nil && t.Tessera != id {
-			err = tessera.ErrOtherTessera
-		}
-	}
-	if err != nil {
-		r.Log.Error("a tombstone is not the owner's, nothing is deleted for it", "tessera", id.Short(), "err", err)
-	}
-	return err == nil, nil
+	return r.Documents.Buried(id, owner, r.Log)
 }
 
 // plan reads and verifies one plan.

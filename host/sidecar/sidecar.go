@@ -3,7 +3,8 @@
 //
 // Manifests, plans and tombstones are such documents. They lie beside the index, plain, so that the
 // index can be thrown away: <folder>/<2 hex>/<64 hex>.<extension>. This package moves bytes; what they
-// say, and whether it is true, is for those who own the documents.
+// say, and whether it is true, is for those who own the documents. Tombstones alone are read here,
+// because everybody asks the same of them: see Shelf.Buried.
 package sidecar
 
 import (

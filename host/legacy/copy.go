@@ -13,6 +13,7 @@ import (
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/sidecar"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -42,10 +43,11 @@ func (m *migration) eachTessera(ctx context.Context, folders []string, use func(
 				continue
 			}
 			files, err := m.list(folder, path)
-			if err == nil {
-				err = use(ctx, id, files)
-			}
 			if err != nil {
+				m.leave(path, err)
+				continue
+			}
+			if err := use(ctx, id, files); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
@@ -53,9 +55,13 @@ func (m *migration) eachTessera(ctx context.Context, folders []string, use func(
 	return nil
 }
 
-// leave tells of something that stays in the old layout.
+// leave tells of something that stays in the old layout, once.
 func (m *migration) leave(path string, why error) {
-	m.report.Left++
+	if m.left[path] {
+		return
+	}
+	m.left[path] = true
+	m.report.Left = len(m.left)
 	m.Log.Warn("this stays in the old layout", "file", path, "why", why)
 }
 
@@ -112,15 +118,20 @@ func (m *migration) add(files []old, e fs.DirEntry, f old) []old {
 	return append(files, f)
 }
 
-// copy brings the files of a tessera over: objects, document, rows.
+// copy brings the files of a tessera over: objects, document, rows. What came over earlier and lies only
+// in the store now is not looked at: whether it is whole is for scrub to find out.
 func (m *migration) copy(ctx context.Context, id sdk.TesseraID, files []old) error {
+	if len(files) == 0 {
+		return nil
+	}
 	dead, err := m.buried(id)
 	if err != nil || dead {
 		return err // nothing of it is needed; clear removes it
 	}
 	note, err := m.note(id)
 	if err != nil {
-		return err
+		m.leaveAll(files, err) // what it says must not be written over
+		return nil
 	}
 	plan, err := m.plan(id)
 	if err != nil {
@@ -128,55 +139,73 @@ func (m *migration) copy(ctx context.Context, id sdk.TesseraID, files []old) err
 	}
 	batch := m.Store.Batch()
 	defer batch.Close()
-	for _, f := range files {
-		if err := m.stage(ctx, batch, note, plan, f); err != nil {
-			return err
-		}
-	}
-	if err := batch.Sync(); err != nil {
+	objects, err := m.stageAll(ctx, batch, files)
+	if err != nil {
 		return err
 	}
 	m.Reached("copied")
-	if err := m.readBack(note); err != nil {
-		return err
+	came := m.readBack(note, plan, objects)
+	if len(came) == 0 {
+		return nil
 	}
-	if err := m.notes.Write(id, Extension, note.Bytes()); err != nil {
+	err = m.write(note)
+	if errors.Is(err, sidecar.ErrTooBig) {
+		m.leaveAll(files, err)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	m.Reached("noted")
-	if err := m.record(note); err != nil {
+	if err := errors.Join(m.record(note), m.heal(came)); err != nil {
 		return err
 	}
+	m.came += len(came)
 	m.Reached("recorded")
 	return nil
 }
 
-// stage copies one file and adds it to the note. One that cannot be read stays.
-func (m *migration) stage(ctx context.Context, batch *cas.Batch, note *References, plan *fragment.FragmentPlan, f old) error {
+func (m *migration) leaveAll(files []old, why error) {
+	for _, f := range files {
+		m.leave(f.path, why)
+	}
+}
+
+// staged is an old file whose content is an object.
+type staged struct {
+	old
+	cas.Object
+}
+
+// stageAll copies files as objects, durably. One that cannot be read stays.
+func (m *migration) stageAll(ctx context.Context, batch *cas.Batch, files []old) (objects []staged, err error) {
+	for _, f := range files {
+		o, unreadable, err := m.stage(ctx, batch, f)
+		if err != nil {
+			return nil, err
+		}
+		if unreadable != nil {
+			m.leave(f.path, unreadable)
+			continue
+		}
+		objects = append(objects, staged{f, o})
+	}
+	return objects, batch.Sync()
+}
+
+// stage copies one file.
+func (m *migration) stage(ctx context.Context, batch *cas.Batch, f old) (o cas.Object, unreadable, err error) {
 	from, err := m.FS.Open(f.path)
 	if err != nil {
-		m.leave(f.path, err)
-		return nil
+		return o, err, nil
 	}
 	defer from.Close()
 	source := &watched{r: from}
-	o, err := batch.Stage(ctx, source)
-	switch {
-	case source.err != nil:
-		m.leave(f.path, source.err)
-		return nil
-	case err != nil:
-		return err
-	case f.index < 0:
-		note.Blobs = append(note.Blobs, Blob{f.memory, f.name, o.Hash, o.Size})
-	case slices.ContainsFunc(note.Fragments, func(g Fragment) bool { return g.Index == f.index && g.Hash != o.Hash }):
-		m.leave(f.path, errors.New("another fragment of this index is here"))
-	case !fits(plan, f.index, o.Hash):
-		m.leave(f.path, errors.New("its plan names other bytes"))
-	default:
-		note.Fragments = append(note.Fragments, Fragment{f.index, o.Hash, o.Size})
+	o, err = batch.Stage(ctx, source)
+	if source.err != nil {
+		return o, source.err, nil
 	}
-	return nil
+	return o, nil, err
 }
 
 // fits tells whether a fragment is what its plan names, if there is a plan.
@@ -199,35 +228,68 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readBack reads all objects of a note and finds them whole.
-func (m *migration) readBack(note *References) error {
-	check := func(h digest.Hash, size int64) error {
-		r, err := m.Store.Open(h, size)
+// readBack reads the objects that were staged, notes those that are whole, and gives them. The files of
+// others stay.
+func (m *migration) readBack(note *References, plan *fragment.FragmentPlan, objects []staged) (came []digest.Hash) {
+	for _, s := range objects {
+		err := m.belongs(note, plan, s)
+		if err == nil {
+			err = m.whole(s.Object)
+		}
 		if err != nil {
-			return err
+			m.leave(s.path, err)
+			continue
 		}
-		defer r.Close()
-		_, err = io.Copy(io.Discard, r)
-		return err
+		note.add(s)
+		came = append(came, s.Hash)
 	}
-	for _, b := range note.Blobs {
-		if err := check(b.Hash, b.Size); err != nil {
-			return err
-		}
-	}
-	for _, f := range note.Fragments {
-		if err := check(f.Hash, f.Size); err != nil {
-			return err
-		}
+	return came
+}
+
+// belongs tells why a fragment cannot be the one that its name says.
+func (m *migration) belongs(note *References, plan *fragment.FragmentPlan, s staged) error {
+	switch {
+	case s.index < 0:
+		return nil
+	case slices.ContainsFunc(note.Fragments, func(g Fragment) bool { return g.Index == s.index && g.Hash != s.Hash }):
+		return errors.New("another fragment of this index is here")
+	case !fits(plan, s.index, s.Hash):
+		return errors.New("its plan names other bytes")
 	}
 	return nil
 }
 
+// whole reads an object to its end.
+func (m *migration) whole(o cas.Object) error {
+	r, err := m.Store.Open(o.Hash, o.Size)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
+func (r *References) add(s staged) {
+	if s.index < 0 {
+		r.Blobs = append(r.Blobs, Blob{s.memory, s.name, s.Hash, s.Size})
+		return
+	}
+	r.Fragments = append(r.Fragments, Fragment{s.index, s.Hash, s.Size})
+}
+
+// write keeps the document of a tessera. One that could not be read again is sidecar.ErrTooBig.
+func (m *migration) write(note *References) error {
+	doc := note.Bytes()
+	if len(doc) > m.MaxDocument {
+		return fmt.Errorf("%w: what would be noted of it takes %d bytes, and at most %d are", sidecar.ErrTooBig, len(doc), m.MaxDocument)
+	}
+	return m.notes.Write(note.Tessera, Extension, doc)
+}
+
 // clear removes from the old layout what is over, and the folders that are empty then.
 func (m *migration) clear(ctx context.Context, folders []string) error {
-	left := m.report.Left
 	err := m.eachTessera(ctx, folders, m.clearTessera)
-	m.report.Left = left // told of when it was to be copied
 	for _, folder := range folders {
 		if err == nil {
 			err = m.prune(folder)
@@ -246,12 +308,12 @@ func (m *migration) clearTessera(_ context.Context, id sdk.TesseraID, files []ol
 	}
 	note, err := m.note(id)
 	if err != nil {
-		return err
+		return nil // its files were left
 	}
 	over := note.index()
 	for _, f := range files {
 		h, ok := over[f.key()]
-		if ok {
+		if ok = ok && !m.left[f.path]; ok {
 			ok, err = m.Store.Contains(h)
 		}
 		if err == nil && (ok || dead) {

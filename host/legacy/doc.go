@@ -11,7 +11,11 @@
 // then the rows that say the objects are needed. Only when all tesseras are over are the old files
 // removed, each after a look whether the document names it and its object is there. Until then the old
 // tree is as it was. Whoever is interrupted anywhere begins again: what is over already is found to be
-// the same. What cannot be read, or has no place in the old layout, stays where it is and is told of.
+// the same. What cannot be read, or has no place in the old layout, stays where it is and is told of; so
+// does what belongs to a tessera whose document cannot be read.
+//
+// What is over, and lies in the store alone, is the business of those who look after every object: if it
+// rots, or its document does, a node opens all the same.
 package legacy
 
 // The names of the old layout.

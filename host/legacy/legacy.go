@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ type Deps struct {
 type Config struct {
 	// Reached is told each point a test may want the process to die at.
 	Reached func(point string)
+	// MaxDocument is the size of the largest document of references written, in bytes; 0 is MaxDocument.
+	MaxDocument int
 }
 
 // Report says what has come over from the old layout in all, also in earlier runs that were cut short.
@@ -49,10 +52,11 @@ type Report struct {
 // there is nothing of the kind it costs a few looks at the disk. A disk too full for the copies is not an
 // error: the old files stay, and the next start tries again.
 func Open(ctx context.Context, d Deps, c Config) (Report, error) {
-	m := &migration{Deps: d, Config: c}
+	m := &migration{Deps: d, Config: c, left: map[string]bool{}}
 	if m.Reached == nil {
 		m.Reached = func(string) {}
 	}
+	m.MaxDocument = cmp.Or(m.MaxDocument, MaxDocument)
 	if err := m.open(ctx); err != nil {
 		return Report{}, fmt.Errorf("old layout: %w", err)
 	}
@@ -66,7 +70,9 @@ const metaNoted = "legacy_noted"
 type migration struct {
 	Deps
 	Config
-	notes  *sidecar.Shelf // documents of references
+	notes  *sidecar.Shelf  // documents of references
+	came   int             // files of this run that are over
+	left   map[string]bool // paths of this run that stay in the old layout, each told of
 	report Report
 }
 
@@ -135,14 +141,11 @@ func (m *migration) eachNote(ctx context.Context, use func(*References) error) e
 			continue
 		}
 		r, err := m.note(id)
-		if errors.Is(err, ErrFormat) {
+		if err != nil {
 			m.Log.Error("a document of references is damaged, what it says is not known", "tessera", id.Short(), "err", err)
 			continue
 		}
-		if err == nil {
-			err = use(r)
-		}
-		if err != nil {
+		if err := use(r); err != nil {
 			return err
 		}
 	}
@@ -178,17 +181,26 @@ func (m *migration) migrate(ctx context.Context, folders []string) error {
 		return err
 	}
 	m.Reached("all over")
-	if err := m.count(ctx); err != nil {
-		return err
+	news := m.came > 0 || len(m.left) == 0 // else all that lies there has been told of before
+	if news {
+		if err := m.count(ctx); err != nil {
+			return err
+		}
 	}
 	if err := m.clear(ctx, folders); err != nil {
 		return err
 	}
-	r := m.report
-	// It happens once and takes its time: people are told also where they hear of warnings only.
-	m.Log.Warn("the old layout was brought over", "tesseras", r.Tesseras, "files", r.Files, "fragments", r.Fragments, "unplanned", r.Unplanned,
-		"duplicates", r.Duplicates, "bytes_saved", r.BytesSaved, "left", r.Left, "took", time.Since(begun).Round(time.Millisecond))
+	if news {
+		m.tell(time.Since(begun))
+	}
 	return nil
+}
+
+// tell sums up. It happens once and takes its time: people are told also where they hear of warnings only.
+func (m *migration) tell(took time.Duration) {
+	r := m.report
+	m.Log.Warn("the old layout was brought over", "tesseras", r.Tesseras, "files", r.Files, "fragments", r.Fragments, "unplanned", r.Unplanned,
+		"duplicates", r.Duplicates, "bytes_saved", r.BytesSaved, "left", r.Left, "took", took.Round(time.Millisecond))
 }
 
 // count sums up all that ever came over. It is a function of what is on the disk now, so it is the same

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/sidecar"
@@ -35,6 +36,22 @@ func (m *migration) record(r *References) error {
 		return err
 	}
 	return catalog.UpdateEach(m.Catalog, r.Fragments, func(tx *catalog.Tx, f Fragment) error { return m.keep(tx, r.Tessera, plan, f) })
+}
+
+// heal takes back that objects are damaged which an old file made good.
+func (m *migration) heal(came []digest.Hash) error {
+	damaged := false
+	err := m.Catalog.View(func(tx *catalog.Tx) (err error) {
+		damaged, err = tx.AnyDamage()
+		return err
+	})
+	if err != nil || !damaged {
+		return err
+	}
+	return catalog.UpdateEach(m.Catalog, came, func(tx *catalog.Tx, h digest.Hash) error {
+		_, err := tx.Healed(h)
+		return err
+	})
 }
 
 // keep writes the rows of a fragment. One of a known plan is charged to its owner; one that its plan

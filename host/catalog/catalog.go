@@ -32,9 +32,8 @@ type Options struct {
 	Logger  *slog.Logger
 	// Now dates the object rows.
 	Now func() time.Time
-
-	// statfs stands in for the file system's word in tests.
-	statfs func(dir string) (free int64, err error)
+	// Free tells the bytes free on the disk under a folder; nil asks the file system. It is for tests.
+	Free func(dir string) (bytes int64, err error)
 }
 
 func (o Options) withDefaults() Options {
@@ -53,8 +52,8 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.statfs == nil {
-		o.statfs = statfs
+	if o.Free == nil {
+		o.Free = statfs
 	}
 	return o
 }
@@ -103,7 +102,7 @@ func open(dir string, o Options) (c *Catalog, err error) {
 			lock.release()
 		}
 	}()
-	space := &space{dir: dir, ballast: o.Ballast, statfs: o.statfs, log: o.Logger}
+	space := &space{dir: dir, ballast: o.Ballast, statfs: o.Free, log: o.Logger}
 	if err := space.beforeOpen(); err != nil {
 		return nil, err
 	}

@@ -171,7 +171,7 @@ type fullIndex struct {
 }
 
 func (f *fullIndex) open() (*Catalog, error) {
-	return Open(filepath.Join(f.disk.dir, "index"), Options{statfs: f.disk.statfs})
+	return Open(filepath.Join(f.disk.dir, "index"), Options{Free: f.disk.statfs})
 }
 
 // put writes a numbered row of some size.

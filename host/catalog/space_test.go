@@ -26,7 +26,7 @@ const testBallast = 4 << 20
 
 func openOnDisk(t *testing.T, dir string, d *fakeDisk) (*Catalog, error) {
 	t.Helper()
-	return Open(dir, Options{Ballast: testBallast, statfs: d.statfs})
+	return Open(dir, Options{Ballast: testBallast, Free: d.statfs})
 }
 
 func hasBallast(t *testing.T, dir string) bool {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/tesseras/tesseras/host/cas"
@@ -49,7 +50,7 @@ type Report struct {
 
 // Open does what there is to do with an old layout before anything else happens: it notes in the index
 // what came over earlier, if the index has forgotten it, and brings over what is still there. Where
-// there is nothing of the kind it costs a few looks at the disk. A disk too full for the copies is not an
+// there is nothing of the kind it costs a few looks at the disk. A disk too full for it is not an
 // error: the old files stay, and the next start tries again.
 func Open(ctx context.Context, d Deps, c Config) (Report, error) {
 	m := &migration{Deps: d, Config: c, left: map[string]bool{}}
@@ -57,10 +58,20 @@ func Open(ctx context.Context, d Deps, c Config) (Report, error) {
 		m.Reached = func(string) {}
 	}
 	m.MaxDocument = cmp.Or(m.MaxDocument, MaxDocument)
-	if err := m.open(ctx); err != nil {
+	err := m.open(ctx)
+	if full(err) {
+		m.Log.Error("too little space to bring over what lies in the old layout: it stays as it is until the next start", "err", err)
+		return m.report, nil
+	}
+	if err != nil {
 		return Report{}, fmt.Errorf("old layout: %w", err)
 	}
 	return m.report, nil
+}
+
+// full tells whether there was too little room: for objects, for the index, or for anything at all.
+func full(err error) bool {
+	return errors.Is(err, cas.ErrNoSpace) || errors.Is(err, catalog.ErrDiskFull) || errors.Is(err, syscall.ENOSPC)
 }
 
 // metaNoted is the catalog's name for having seen all documents of references.
@@ -172,12 +183,7 @@ func (m *migration) note(id sdk.TesseraID) (*References, error) {
 func (m *migration) migrate(ctx context.Context, folders []string) error {
 	begun := time.Now()
 	m.Log.Info("bringing over what lies in the old layout", "folders", folders)
-	err := m.eachTessera(ctx, folders, m.copy)
-	if errors.Is(err, cas.ErrNoSpace) {
-		m.Log.Error("too little space to copy what lies in the old layout: it stays as it is until the next start", "err", err)
-		return nil
-	}
-	if err != nil {
+	if err := m.eachTessera(ctx, folders, m.copy); err != nil {
 		return err
 	}
 	m.Reached("all over")

@@ -11,6 +11,7 @@ import (
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/legacy"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/rebuild"
 	"github.com/tesseras/tesseras/host/scrub"
@@ -74,7 +75,10 @@ func (s *store) unreadable(ctx context.Context) (reason string, err error) {
 			return "", ctx.Err()
 		}
 	}
-	return "", nil
+	if known, err := legacy.Recalled(s.catalog, s.dir); err != nil || !known {
+		return "the index does not know yet all that came over from the old layout", err
+	}
+	return legacy.Unreadable(ctx, s.dir)
 }
 
 // GC implements localapi.Disk.

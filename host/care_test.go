@@ -359,6 +359,38 @@ func TestBesideAnUnreadableDocumentNothingIsRemoved(t *testing.T) {
 	}
 }
 
+// TestBesideDamagedReferencesNothingIsRemoved damages what was noted of an old layout: what nobody seems to
+// need moves to the trash.
+func TestBesideDamagedReferencesNothingIsRemoved(t *testing.T) {
+	t.Parallel()
+	_, owner := newVillage(t, 0)
+	id := sdk.TesseraID(digest.Of([]byte("of another time")))
+	lay(t, filepath.Join(owner.dir, "fragments", id.String(), "007.shard"), "a shard")
+	owner = owner.restart()
+	h := digest.Of([]byte("who knows"))
+	lay(t, owner.object(h), "who knows")
+	if s := owner.sweeps(localapi.GCOptions{Grace: 0}); s.OrphansRemoved != 1 || s.Trashed != 0 || s.Doubt != "" {
+		t.Errorf("beside what can be read: swept %+v", s)
+	}
+	lay(t, owner.object(h), "who knows")
+	spoil(t, filepath.Join(owner.dir, "legacy", id.String()[:2], id.String()+".refs"), cut)
+	s := owner.sweeps(localapi.GCOptions{Grace: 0})
+	if s.OrphansRemoved != 1 || s.Trashed != 1 || s.BytesFreed != 0 || s.Doubt == "" {
+		t.Errorf("swept %+v", s)
+	}
+	if aside, _ := filepath.Glob(filepath.Join(owner.dir, "trash", "*", h.String()+".blob")); len(aside) != 1 {
+		t.Errorf("in the trash: %v", aside)
+	}
+}
+
+// lay writes a file and the folders to it.
+func lay(t *testing.T, path, content string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestTheBooksSayWhatIsOnTheDisk compares the totals of every node with its files, after all that can
 // change them.
 func TestTheBooksSayWhatIsOnTheDisk(t *testing.T) {

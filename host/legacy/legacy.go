@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"syscall"
 	"time"
@@ -85,16 +84,18 @@ type migration struct {
 	came   int             // files of this run that are over
 	left   map[string]bool // paths of this run that stay in the old layout, each told of
 	report Report
+
+	passedOver int // documents of references that eachNote could not read
 }
 
 func (m *migration) open(ctx context.Context) error {
-	noted, err := m.exists(Folder)
+	noted, err := exists(m.FS, Folder)
 	if err != nil {
 		return err
 	}
 	var folders []string
 	for _, f := range []string{BlobsFolder, FragmentsFolder} {
-		there, err := m.exists(f)
+		there, err := exists(m.FS, f)
 		if err != nil {
 			return err
 		}
@@ -114,32 +115,23 @@ func (m *migration) open(ctx context.Context) error {
 	return m.migrate(ctx, folders)
 }
 
-func (m *migration) exists(folder string) (bool, error) {
-	info, err := m.FS.Stat(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && info.IsDir(), err
-}
-
 // recall writes the rows of all documents of references into an index that was made anew.
 func (m *migration) recall(ctx context.Context) error {
-	err := m.Catalog.View(func(tx *catalog.Tx) error {
-		_, err := tx.Meta(metaNoted)
-		return err
-	})
-	if err == nil || !errors.Is(err, catalog.ErrNotFound) {
+	known, err := Recalled(m.Catalog, m.FS)
+	if err != nil || known {
 		return err
 	}
 	err = m.eachNote(ctx, func(r *References) error { return m.record(r) })
-	if err != nil {
-		return err
+	if err != nil || m.passedOver > 0 {
+		return err // the next start asks again what could not be read
 	}
 	return m.Catalog.Update(func(tx *catalog.Tx) error { return tx.PutMeta(metaNoted, []byte("1")) })
 }
 
-// eachNote gives every document of references whose tessera was not deleted.
+// eachNote gives every document of references whose tessera was not deleted, and counts in passedOver
+// those that cannot be read.
 func (m *migration) eachNote(ctx context.Context, use func(*References) error) error {
+	m.passedOver = 0
 	for id, err := range m.notes.List(Extension) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
@@ -153,6 +145,7 @@ func (m *migration) eachNote(ctx context.Context, use func(*References) error) e
 		}
 		r, err := m.note(id)
 		if err != nil {
+			m.passedOver++
 			m.Log.Error("a document of references is damaged, what it says is not known", "tessera", id.Short(), "err", err)
 			continue
 		}
@@ -165,16 +158,9 @@ func (m *migration) eachNote(ctx context.Context, use func(*References) error) e
 
 // note reads the document of a tessera; where there is none it is empty.
 func (m *migration) note(id sdk.TesseraID) (*References, error) {
-	doc, err := m.notes.Read(id, Extension, MaxDocument)
+	r, err := read(m.notes, id)
 	if errors.Is(err, sidecar.ErrNotFound) {
 		return &References{Tessera: id}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	r, err := Parse(doc)
-	if err == nil && r.Tessera != id {
-		err = fmt.Errorf("%w: it is that of %s", ErrFormat, r.Tessera.Short())
 	}
 	return r, err
 }

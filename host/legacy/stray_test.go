@@ -162,6 +162,42 @@ func TestADamagedDocumentKeepsTheOldFiles(t *testing.T) {
 	}
 }
 
+// TestADamagedDocumentIsAskedAgain makes the index anew beside a document that cannot be read, and then
+// puts that back.
+func TestADamagedDocumentIsAskedAgain(t *testing.T) {
+	disk, rows := crashfs.New(crashfs.Options{}), newRows(t)
+	look := func(known, readable bool) {
+		t.Helper()
+		reason, err := Unreadable(t.Context(), disk)
+		if err != nil || (reason == "") != readable {
+			t.Errorf("unreadable is %q, %v", reason, err)
+		}
+		if got, err := Recalled(rows, disk); err != nil || got != known {
+			t.Errorf("recalled %t, %v", got, err)
+		}
+	}
+	look(true, true) // where there is no old layout there is nothing to know
+	tree := oldTree{shard(0): "first"}
+	tree.write(t, disk)
+	_, err := migrate(disk, rows, Config{})
+	must(t, err)
+	look(true, true)
+
+	doc := Folder + "/" + strayID.String()[:2] + "/" + strayID.String() + Extension
+	whole, err := disk.Content(doc)
+	must(t, err)
+	must(t, disk.Damage(doc, func([]byte) []byte { return whole[:len(whole)-1] }))
+	rows = newRows(t)
+	_, err = migrate(disk, rows, Config{})
+	must(t, err)
+	look(false, false)
+	must(t, disk.Damage(doc, func([]byte) []byte { return whole }))
+	look(false, true)
+	_, err = migrate(disk, rows, Config{})
+	must(t, errors.Join(err, tree.over(disk, rows)))
+	look(true, true)
+}
+
 // TestNoDocumentIsWrittenThatCannotBeRead lets a tessera have more files than a document holds.
 func TestNoDocumentIsWrittenThatCannotBeRead(t *testing.T) {
 	tree := oldTree{}

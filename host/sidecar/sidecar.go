@@ -56,7 +56,8 @@ func Open(fsys vfs.FS, folder string) (*Shelf, error) {
 	return s, nil
 }
 
-// Look is Open for those who only read, beside others: it makes nothing and clears nothing.
+// Look gives the documents of a folder, which need not be there, for reading alone: nothing is made or
+// cleared.
 func Look(fsys vfs.FS, folder string) *Shelf { return &Shelf{fs: fsys, folder: folder} }
 
 func (s *Shelf) prepare() error {

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
+	"slices"
 
 	"github.com/tesseras/tesseras/host/archive"
 	"github.com/tesseras/tesseras/host/catalog"
@@ -66,6 +68,14 @@ func (l *local) Known(context.Context) (ids []sdk.TesseraID, err error) {
 				return err
 			}
 		}
+		for id, err := range l.unplanned(tx) {
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		slices.SortFunc(ids, func(a, b sdk.TesseraID) int { return bytes.Compare(a[:], b[:]) })
+		ids = slices.Compact(ids)
 		return nil
 	})
 	return ids, err
@@ -270,6 +280,11 @@ func (l *local) Ledger(context.Context) (accounts []localapi.Account, err error)
 
 // NodeStatus implements localapi.Node.
 func (l *local) NodeStatus(context.Context) (localapi.NodeStatus, error) {
+	return l.withUnplanned(l.figures())
+}
+
+// figures is how the node stands, without what takes a look at every row.
+func (l *local) figures() (localapi.NodeStatus, error) {
 	s := localapi.NodeStatus{Node: l.id.Node.ID()}
 	free, err := l.dir.Free()
 	if err != nil {

@@ -343,8 +343,13 @@ func (n *Node) hasPlan(id sdk.TesseraID) error {
 }
 
 // NodeStatus implements localapi.Node.
-func (n *Node) NodeStatus(ctx context.Context) (localapi.NodeStatus, error) {
-	s, err := n.local.NodeStatus(ctx)
+func (n *Node) NodeStatus(context.Context) (localapi.NodeStatus, error) {
+	return n.withUnplanned(n.figures())
+}
+
+// figures is that of a node without network, with what the network knows.
+func (n *Node) figures() (localapi.NodeStatus, error) {
+	s, err := n.local.figures()
 	s.Addr = n.Addr().String()
 	for _, k := range n.dht.Peers() {
 		if k.Silent == 0 {

@@ -73,7 +73,7 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status, error) {
 	plan, err := l.plan(id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return localapi.Status{}, explain(notFound)
+		return l.statusOfUnplanned(id, notFound)
 	}
 	if err != nil {
 		return localapi.Status{}, err

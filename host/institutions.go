@@ -81,7 +81,7 @@ func (n *Node) checkOwnClaim(ctx context.Context) {
 
 // checkPledge warns of a pledge that the disk cannot keep.
 func (n *Node) checkPledge() {
-	s, err := n.local.NodeStatus(context.Background())
+	s, err := n.local.figures()
 	if err != nil {
 		return
 	}

@@ -91,7 +91,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		count(descAlarms, float64(a.Times), string(a.Role), a.Policy, string(a.Alarm))
 	}
 	count(descUnrecorded, float64(c.node.explained.Lost()))
-	status, err := c.node.NodeStatus(context.Background())
+	status, err := c.node.figures()
 	if err != nil {
 		out <- prometheus.NewInvalidMetric(descFree, err)
 		status = localapi.NodeStatus{}

@@ -75,7 +75,26 @@ func (a *app) nodeStatus(ctx context.Context, client *localapi.Client) error {
 		row(w, "my tesseras", fmt.Sprint(n.Tesseras))
 		row(w, "kept for others", fmt.Sprintf("%s, %s", count(n.FragmentsHeld, "fragment"), size(n.BytesHeld)))
 		row(w, "free", size(n.FreeBytes))
+		humanUnplanned(w, n)
 	})
+}
+
+// humanUnplanned lists what is kept here though nothing says how it goes together.
+func humanUnplanned(w io.Writer, n localapi.NodeStatus) {
+	total := n.UnplannedTotal
+	if total.Tesseras == 0 {
+		return
+	}
+	row(w, "unplanned", fmt.Sprintf("%s without plan, %s without manifest, of %s, %s",
+		count(total.Fragments, "fragment"), count(total.Files, "file"), count(total.Tesseras, "tessera"), size(total.SizeBytes)))
+	row(w)
+	row(w, "UNPLANNED", "SIZE", "FILES", "FRAGMENTS")
+	for _, u := range n.Unplanned {
+		row(w, short(u.ID), size(u.SizeBytes), fmt.Sprint(u.Files), ranges(u.Fragments))
+	}
+	if more := total.Tesseras - len(n.Unplanned); more > 0 {
+		row(w, fmt.Sprintf("and %d more", more))
+	}
 }
 
 func (a *app) status(ctx context.Context, client *localapi.Client, id string) error {
@@ -117,7 +136,7 @@ func humanStatus(w io.Writer, s localapi.Status) {
 
 // sentence says in words what a tessera survives, and since when that is known.
 func sentence(s localapi.Status) string {
-	if len(s.Holders) == 0 {
+	if len(s.Holders) == 0 || s.Fragments.Total == 0 {
 		return s.Health
 	}
 	return fmt.Sprintf("%s; survives any %s or any %s; last proven %s", s.Health,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/sidecar"
@@ -25,14 +26,22 @@ func read(notes *sidecar.Shelf, id sdk.TesseraID) (*References, error) {
 	return r, err
 }
 
+// Noted gives the tesseras that have a document of references, ascending.
+func Noted(fsys vfs.FS) iter.Seq2[sdk.TesseraID, error] {
+	return func(yield func(sdk.TesseraID, error) bool) {
+		for id, err := range sidecar.Look(fsys, Folder).List(Extension) {
+			if errors.Is(err, fs.ErrNotExist) || !yield(id, err) {
+				return
+			}
+		}
+	}
+}
+
 // Unreadable names the first document of references that does not say what it should, "" where there is
 // none: what it asked for is not known, and must not be taken for needless.
 func Unreadable(ctx context.Context, fsys vfs.FS) (reason string, err error) {
 	notes := sidecar.Look(fsys, Folder)
-	for id, err := range notes.List(Extension) {
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
+	for id, err := range Noted(fsys) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return "", err
 		}

@@ -21,7 +21,8 @@ type Backend interface {
 
 // Tesseras are the owner's own, kept on this node.
 type Tesseras interface {
-	// Known lists the ids a person may mean by a prefix: own tesseras, and those held for others.
+	// Known lists the ids a person may mean by a prefix: own tesseras, those held for others,
+	// and those of which something unplanned is here.
 	Known(ctx context.Context) ([]sdk.TesseraID, error)
 	// Create keeps a folder that arrives as tessera.WriteFolder streams it. All or nothing: what
 	// arrives incomplete leaves nothing behind.

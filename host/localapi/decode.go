@@ -150,7 +150,16 @@ func (d *decoder) nodeStatus(m *NodeResponse) NodeStatus {
 	return NodeStatus{
 		Node: d.node(m.Node), Addr: m.Addr, Peers: int(m.Peers), Tesseras: int(m.Tesseras),
 		FragmentsHeld: int(m.FragmentsHeld), BytesHeld: m.BytesHeld, FreeBytes: m.FreeBytes,
+		Unplanned: mapped(m.Unplanned, d.unplanned),
+		UnplannedTotal: UnplannedTotal{
+			Tesseras: int(m.UnplannedTotal.GetTesseras()), Fragments: int(m.UnplannedTotal.GetFragments()),
+			Files: int(m.UnplannedTotal.GetFiles()), SizeBytes: m.UnplannedTotal.GetSizeBytes(),
+		},
 	}
+}
+
+func (d *decoder) unplanned(m *NodeResponse_Unplanned) Unplanned {
+	return Unplanned{d.tessera(m.Id), mapped(m.Fragments, toInt), int(m.Files), m.SizeBytes}
 }
 
 func (d *decoder) identity(m *IdentityResponse) Identity {

@@ -144,7 +144,16 @@ func (n NodeStatus) message() *NodeResponse {
 	return &NodeResponse{
 		Node: n.Node.String(), Addr: n.Addr, Peers: int64(n.Peers), Tesseras: int64(n.Tesseras),
 		FragmentsHeld: int64(n.FragmentsHeld), BytesHeld: n.BytesHeld, FreeBytes: n.FreeBytes,
+		Unplanned: mapped(n.Unplanned, Unplanned.message),
+		UnplannedTotal: &NodeResponse_UnplannedTotal{
+			Tesseras: int64(n.UnplannedTotal.Tesseras), Fragments: int64(n.UnplannedTotal.Fragments),
+			Files: int64(n.UnplannedTotal.Files), SizeBytes: n.UnplannedTotal.SizeBytes,
+		},
 	}
+}
+
+func (u Unplanned) message() *NodeResponse_Unplanned {
+	return &NodeResponse_Unplanned{Id: u.ID.String(), Fragments: mapped(u.Fragments, toInt32), Files: int64(u.Files), SizeBytes: u.SizeBytes}
 }
 
 func (i Identity) message() *IdentityResponse {

@@ -159,7 +159,7 @@ var (
 
 	aScrubStatus = ScrubStatus{"pause", 1, 2, 3, 4, 5, 6, aMoment, aMoment, aMoment, []Hit{aHit}}
 
-	aNode      = NodeStatus{aNodeID, "192.0.2.1:1", 1, 2, 3, 4, 5}
+	aNode      = NodeStatus{aNodeID, "192.0.2.1:1", 1, 2, 3, 4, 5, []Unplanned{{anID, []int{6, 7}, 8, 9}}, UnplannedTotal{10, 11, 12, 13}}
 	anIdentity = Identity{aNodeID, "192.0.2.1:1", anOwner}
 
 	somePolicies = PolicyList{

@@ -1789,16 +1789,18 @@ func (*NodeRequest) Descriptor() ([]byte, []int) {
 }
 
 type NodeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Addr          string                 `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"`
-	Peers         int64                  `protobuf:"varint,3,opt,name=peers,proto3" json:"peers,omitempty"`
-	Tesseras      int64                  `protobuf:"varint,4,opt,name=tesseras,proto3" json:"tesseras,omitempty"`
-	FragmentsHeld int64                  `protobuf:"varint,5,opt,name=fragments_held,json=fragmentsHeld,proto3" json:"fragments_held,omitempty"`
-	BytesHeld     int64                  `protobuf:"varint,6,opt,name=bytes_held,json=bytesHeld,proto3" json:"bytes_held,omitempty"`
-	FreeBytes     int64                  `protobuf:"varint,7,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState       `protogen:"open.v1"`
+	Node           string                       `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Addr           string                       `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"`
+	Peers          int64                        `protobuf:"varint,3,opt,name=peers,proto3" json:"peers,omitempty"`
+	Tesseras       int64                        `protobuf:"varint,4,opt,name=tesseras,proto3" json:"tesseras,omitempty"`
+	FragmentsHeld  int64                        `protobuf:"varint,5,opt,name=fragments_held,json=fragmentsHeld,proto3" json:"fragments_held,omitempty"`
+	BytesHeld      int64                        `protobuf:"varint,6,opt,name=bytes_held,json=bytesHeld,proto3" json:"bytes_held,omitempty"`
+	FreeBytes      int64                        `protobuf:"varint,7,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	Unplanned      []*NodeResponse_Unplanned    `protobuf:"bytes,8,rep,name=unplanned,proto3" json:"unplanned,omitempty"`
+	UnplannedTotal *NodeResponse_UnplannedTotal `protobuf:"bytes,9,opt,name=unplanned_total,json=unplannedTotal,proto3" json:"unplanned_total,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *NodeResponse) Reset() {
@@ -1878,6 +1880,20 @@ func (x *NodeResponse) GetFreeBytes() int64 {
 		return x.FreeBytes
 	}
 	return 0
+}
+
+func (x *NodeResponse) GetUnplanned() []*NodeResponse_Unplanned {
+	if x != nil {
+		return x.Unplanned
+	}
+	return nil
+}
+
+func (x *NodeResponse) GetUnplannedTotal() *NodeResponse_UnplannedTotal {
+	if x != nil {
+		return x.UnplannedTotal
+	}
+	return nil
 }
 
 type IdentityRequest struct {
@@ -3392,6 +3408,142 @@ func (x *RepairResult_Failure) GetWhy() string {
 	return ""
 }
 
+type NodeResponse_Unplanned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Fragments     []int32                `protobuf:"varint,2,rep,packed,name=fragments,proto3" json:"fragments,omitempty"`
+	Files         int64                  `protobuf:"varint,3,opt,name=files,proto3" json:"files,omitempty"`
+	SizeBytes     int64                  `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeResponse_Unplanned) Reset() {
+	*x = NodeResponse_Unplanned{}
+	mi := &file_localapi_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeResponse_Unplanned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeResponse_Unplanned) ProtoMessage() {}
+
+func (x *NodeResponse_Unplanned) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeResponse_Unplanned.ProtoReflect.Descriptor instead.
+func (*NodeResponse_Unplanned) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{30, 0}
+}
+
+func (x *NodeResponse_Unplanned) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NodeResponse_Unplanned) GetFragments() []int32 {
+	if x != nil {
+		return x.Fragments
+	}
+	return nil
+}
+
+func (x *NodeResponse_Unplanned) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *NodeResponse_Unplanned) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+type NodeResponse_UnplannedTotal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tesseras      int64                  `protobuf:"varint,1,opt,name=tesseras,proto3" json:"tesseras,omitempty"`
+	Fragments     int64                  `protobuf:"varint,2,opt,name=fragments,proto3" json:"fragments,omitempty"`
+	Files         int64                  `protobuf:"varint,3,opt,name=files,proto3" json:"files,omitempty"`
+	SizeBytes     int64                  `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeResponse_UnplannedTotal) Reset() {
+	*x = NodeResponse_UnplannedTotal{}
+	mi := &file_localapi_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeResponse_UnplannedTotal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeResponse_UnplannedTotal) ProtoMessage() {}
+
+func (x *NodeResponse_UnplannedTotal) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeResponse_UnplannedTotal.ProtoReflect.Descriptor instead.
+func (*NodeResponse_UnplannedTotal) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{30, 1}
+}
+
+func (x *NodeResponse_UnplannedTotal) GetTesseras() int64 {
+	if x != nil {
+		return x.Tesseras
+	}
+	return 0
+}
+
+func (x *NodeResponse_UnplannedTotal) GetFragments() int64 {
+	if x != nil {
+		return x.Fragments
+	}
+	return 0
+}
+
+func (x *NodeResponse_UnplannedTotal) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *NodeResponse_UnplannedTotal) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
 type ScrubResult_Hit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3404,7 +3556,7 @@ type ScrubResult_Hit struct {
 
 func (x *ScrubResult_Hit) Reset() {
 	*x = ScrubResult_Hit{}
-	mi := &file_localapi_proto_msgTypes[53]
+	mi := &file_localapi_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3416,7 +3568,7 @@ func (x *ScrubResult_Hit) String() string {
 func (*ScrubResult_Hit) ProtoMessage() {}
 
 func (x *ScrubResult_Hit) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[53]
+	mi := &file_localapi_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3809,7 @@ const file_localapi_proto_rawDesc = "" +
 	"\aFailure\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\tR\x03why\"\r\n" +
-	"\vNodeRequest\"\xcd\x01\n" +
+	"\vNodeRequest\"\xe0\x04\n" +
 	"\fNodeResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x14\n" +
@@ -3667,7 +3819,21 @@ const file_localapi_proto_rawDesc = "" +
 	"\n" +
 	"bytes_held\x18\x06 \x01(\x03R\tbytesHeld\x12\x1d\n" +
 	"\n" +
-	"free_bytes\x18\a \x01(\x03R\tfreeBytes\"\x11\n" +
+	"free_bytes\x18\a \x01(\x03R\tfreeBytes\x12G\n" +
+	"\tunplanned\x18\b \x03(\v2).tesseras.local.v1.NodeResponse.UnplannedR\tunplanned\x12W\n" +
+	"\x0funplanned_total\x18\t \x01(\v2..tesseras.local.v1.NodeResponse.UnplannedTotalR\x0eunplannedTotal\x1an\n" +
+	"\tUnplanned\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tfragments\x18\x02 \x03(\x05R\tfragments\x12\x14\n" +
+	"\x05files\x18\x03 \x01(\x03R\x05files\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x04 \x01(\x03R\tsizeBytes\x1a\x7f\n" +
+	"\x0eUnplannedTotal\x12\x1a\n" +
+	"\btesseras\x18\x01 \x01(\x03R\btesseras\x12\x1c\n" +
+	"\tfragments\x18\x02 \x01(\x03R\tfragments\x12\x14\n" +
+	"\x05files\x18\x03 \x01(\x03R\x05files\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x04 \x01(\x03R\tsizeBytes\"\x11\n" +
 	"\x0fIdentityRequest\"P\n" +
 	"\x10IdentityResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
@@ -3751,7 +3917,7 @@ func file_localapi_proto_rawDescGZIP() []byte {
 	return file_localapi_proto_rawDescData
 }
 
-var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_localapi_proto_goTypes = []any{
 	(*Event)(nil),                        // 0: tesseras.local.v1.Event
 	(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
@@ -3806,7 +3972,9 @@ var file_localapi_proto_goTypes = []any{
 	(*StatusResponse_Fragments)(nil),     // 50: tesseras.local.v1.StatusResponse.Fragments
 	(*RepairPlanResponse_Step)(nil),      // 51: tesseras.local.v1.RepairPlanResponse.Step
 	(*RepairResult_Failure)(nil),         // 52: tesseras.local.v1.RepairResult.Failure
-	(*ScrubResult_Hit)(nil),              // 53: tesseras.local.v1.ScrubResult.Hit
+	(*NodeResponse_Unplanned)(nil),       // 53: tesseras.local.v1.NodeResponse.Unplanned
+	(*NodeResponse_UnplannedTotal)(nil),  // 54: tesseras.local.v1.NodeResponse.UnplannedTotal
+	(*ScrubResult_Hit)(nil),              // 55: tesseras.local.v1.ScrubResult.Hit
 }
 var file_localapi_proto_depIdxs = []int32{
 	1,  // 0: tesseras.local.v1.Event.progress:type_name -> tesseras.local.v1.ProgressNote
@@ -3833,49 +4001,51 @@ var file_localapi_proto_depIdxs = []int32{
 	4,  // 21: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
 	51, // 22: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
 	52, // 23: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
-	53, // 24: tesseras.local.v1.ScrubResult.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
-	53, // 25: tesseras.local.v1.ScrubState.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
-	3,  // 26: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
-	4,  // 27: tesseras.local.v1.ScrubResult.Hit.damage:type_name -> tesseras.local.v1.DamageNote
-	5,  // 28: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
-	7,  // 29: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
-	9,  // 30: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
-	11, // 31: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
-	13, // 32: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
-	15, // 33: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
-	17, // 34: tesseras.local.v1.Local.NetCheck:input_type -> tesseras.local.v1.NetCheckRequest
-	19, // 35: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
-	21, // 36: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
-	23, // 37: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
-	25, // 38: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
-	27, // 39: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
-	33, // 40: tesseras.local.v1.Local.GC:input_type -> tesseras.local.v1.GCRequest
-	35, // 41: tesseras.local.v1.Local.Scrub:input_type -> tesseras.local.v1.ScrubRequest
-	37, // 42: tesseras.local.v1.Local.ScrubControl:input_type -> tesseras.local.v1.ScrubControlRequest
-	29, // 43: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
-	31, // 44: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
-	6,  // 45: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
-	8,  // 46: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
-	10, // 47: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
-	0,  // 48: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
-	0,  // 49: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
-	16, // 50: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
-	18, // 51: tesseras.local.v1.Local.NetCheck:output_type -> tesseras.local.v1.NetCheckResponse
-	20, // 52: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
-	22, // 53: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
-	24, // 54: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
-	26, // 55: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
-	0,  // 56: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
-	34, // 57: tesseras.local.v1.Local.GC:output_type -> tesseras.local.v1.GCResponse
-	0,  // 58: tesseras.local.v1.Local.Scrub:output_type -> tesseras.local.v1.Event
-	38, // 59: tesseras.local.v1.Local.ScrubControl:output_type -> tesseras.local.v1.ScrubState
-	30, // 60: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
-	32, // 61: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
-	45, // [45:62] is the sub-list for method output_type
-	28, // [28:45] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	53, // 24: tesseras.local.v1.NodeResponse.unplanned:type_name -> tesseras.local.v1.NodeResponse.Unplanned
+	54, // 25: tesseras.local.v1.NodeResponse.unplanned_total:type_name -> tesseras.local.v1.NodeResponse.UnplannedTotal
+	55, // 26: tesseras.local.v1.ScrubResult.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	55, // 27: tesseras.local.v1.ScrubState.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	3,  // 28: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
+	4,  // 29: tesseras.local.v1.ScrubResult.Hit.damage:type_name -> tesseras.local.v1.DamageNote
+	5,  // 30: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
+	7,  // 31: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
+	9,  // 32: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
+	11, // 33: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
+	13, // 34: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
+	15, // 35: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
+	17, // 36: tesseras.local.v1.Local.NetCheck:input_type -> tesseras.local.v1.NetCheckRequest
+	19, // 37: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
+	21, // 38: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
+	23, // 39: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
+	25, // 40: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
+	27, // 41: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
+	33, // 42: tesseras.local.v1.Local.GC:input_type -> tesseras.local.v1.GCRequest
+	35, // 43: tesseras.local.v1.Local.Scrub:input_type -> tesseras.local.v1.ScrubRequest
+	37, // 44: tesseras.local.v1.Local.ScrubControl:input_type -> tesseras.local.v1.ScrubControlRequest
+	29, // 45: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
+	31, // 46: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
+	6,  // 47: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
+	8,  // 48: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
+	10, // 49: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
+	0,  // 50: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
+	0,  // 51: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
+	16, // 52: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
+	18, // 53: tesseras.local.v1.Local.NetCheck:output_type -> tesseras.local.v1.NetCheckResponse
+	20, // 54: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
+	22, // 55: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
+	24, // 56: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
+	26, // 57: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
+	0,  // 58: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
+	34, // 59: tesseras.local.v1.Local.GC:output_type -> tesseras.local.v1.GCResponse
+	0,  // 60: tesseras.local.v1.Local.Scrub:output_type -> tesseras.local.v1.Event
+	38, // 61: tesseras.local.v1.Local.ScrubControl:output_type -> tesseras.local.v1.ScrubState
+	30, // 62: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
+	32, // 63: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
+	47, // [47:64] is the sub-list for method output_type
+	30, // [30:47] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_localapi_proto_init() }
@@ -3898,7 +4068,7 @@ func file_localapi_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_localapi_proto_rawDesc), len(file_localapi_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   54,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -199,6 +199,33 @@ type NodeStatus struct {
 	FragmentsHeld int        `json:"fragments_held"`
 	BytesHeld     int64      `json:"bytes_held"`
 	FreeBytes     int64      `json:"free_bytes"`
+
+	Unplanned      []Unplanned    `json:"unplanned"` // the first MaxUnplanned of them, by ascending id
+	UnplannedTotal UnplannedTotal `json:"unplanned_total"`
+}
+
+// The most that is listed of what is unplanned: tesseras, and fragments of each.
+const (
+	MaxUnplanned          = 100
+	MaxUnplannedFragments = 256 // no plan has more
+)
+
+// Unplanned is what is kept here of a tessera while nothing here says how it goes together: fragments
+// without their plan, files without their manifest. They came from the layout before this one, or the
+// document was lost.
+type Unplanned struct {
+	ID        sdk.TesseraID `json:"id"`
+	Fragments []int         `json:"fragments"` // indexes, ascending
+	Files     int           `json:"files"`
+	SizeBytes int64         `json:"size_bytes"` // of fragments and files
+}
+
+// UnplannedTotal sums up what is unplanned, also what is not listed.
+type UnplannedTotal struct {
+	Tesseras  int   `json:"tesseras"`
+	Fragments int   `json:"fragments"`
+	Files     int   `json:"files"`
+	SizeBytes int64 `json:"size_bytes"`
 }
 
 // Identity is who the node is.

@@ -28,7 +28,7 @@ func TestJSONNames(t *testing.T) {
 			`"created":"2024-02-29T01:02:03.000456789Z","fragments":{"data":16,"total":24,"held":23,"proven":22},` +
 			`"holders":[{"node":"N","addr":"192.0.2.1:1","fragments":[1,2],"last_proven":"2024-02-29T01:02:03.000456789Z","failed":true}],` +
 			`"survives":{"peers":1,"subnets":2,"operators":3},"damage":[{"path":"x","problem":"y"}],"notes":["note"]}`},
-		"node":     {aNode, `{"node":"N","addr":"192.0.2.1:1","peers":1,"tesseras":2,"fragments_held":3,"bytes_held":4,"free_bytes":5}`},
+		"node":     {aNode, `{"node":"N","addr":"192.0.2.1:1","peers":1,"tesseras":2,"fragments_held":3,"bytes_held":4,"free_bytes":5,"unplanned":[{"id":"I","fragments":[6,7],"files":8,"size_bytes":9}],"unplanned_total":{"tesseras":10,"fragments":11,"files":12,"size_bytes":13}}`},
 		"peer":     {Peer{aNodeID, "a", "s", Moment{}, true}, `{"node":"N","addr":"a","subnet":"s","last_seen":null,"institutional":true}`},
 		"account":  {anAccount, `{"owner":"O","bytes_stored_for_them":1,"bytes_they_store_for_us":2,"balance":1}`},
 		"repaired": {RepairReport{1, 2, 3, 4, 5, 6, []Failure{}}, `{"checked":1,"healthy":2,"repaired":3,"rebuilt_fragments":4,"failed":5,"corrupt_healed":6,"failures":[]}`},

@@ -108,6 +108,9 @@ func (s *Service) Replicate(ctx context.Context, from Sender, q *wire.Replicate,
 	if err != nil {
 		return nil, err
 	}
+	if err := s.adopt(plan, q.GetPlan()); err != nil {
+		return nil, err
+	}
 	id := plan.ID(int(q.GetIndex()))
 	if s.has(id) {
 		return s.receipt(from, plan, id)
@@ -206,6 +209,9 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 		if err := s.notDeleted(plan.Tessera); err != nil { // while the body came
 			return err
 		}
+		if err := s.planned(tx, plan); err != nil {
+			return err
+		}
 		added, err := tx.AddFragment(catalog.FragmentRef{
 			Tessera: plan.Tessera, Index: id.Index, Hash: id.Checksum, Size: object.Size, Stored: s.Now(), Custody: custody,
 		})
@@ -214,9 +220,6 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 		}
 		if !added { // it was here before, damaged perhaps
 			_, err := tx.Healed(id.Checksum)
-			return err
-		}
-		if err := s.planRow(tx, plan); err != nil {
 			return err
 		}
 		return ledger.Kept(tx, s.Owner, plan.Owner(), object.Size)
@@ -263,17 +266,6 @@ func (s *Service) keepPlan(t sdk.TesseraID, text []byte) error {
 		return s.Documents.PutPlan(t, text)
 	}
 	return wire.Refuse(wire.Code_DENIED, "another plan of this tessera is kept here")
-}
-
-func (s *Service) planRow(tx *catalog.Tx, plan *fragment.FragmentPlan) error {
-	_, err := tx.Plan(plan.Tessera)
-	if !errors.Is(err, catalog.ErrNotFound) {
-		return err
-	}
-	return tx.PutPlan(catalog.PlanRow{
-		Tessera: plan.Tessera, Owner: plan.Owner(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
-		Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: plan.Owner() == s.Owner,
-	})
 }
 
 // notDurable hides from the peer what only the operator can mend.

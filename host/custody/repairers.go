@@ -76,12 +76,15 @@ func (s *Service) proved(ctx context.Context, from Sender, q *wire.Replicate, pl
 // Keep takes a fragment that this node rebuilt itself, by the same rules as one that a repairer brings.
 // There is no receipt: nobody else relies on it.
 func (s *Service) Keep(ctx context.Context, plan *fragment.FragmentPlan, index int, body io.Reader) error {
+	if err := s.notDeleted(plan.Tessera); err != nil {
+		return err
+	}
+	if err := s.adopt(plan, plan.Bytes()); err != nil {
+		return err
+	}
 	id := plan.ID(index)
 	if s.has(id) {
 		return nil
-	}
-	if err := s.notDeleted(plan.Tessera); err != nil {
-		return err
 	}
 	self := Sender{Key: s.Node.Key(), ID: s.Node.ID(), Owner: s.Owner}
 	q := &wire.Replicate{Index: uint32(index), Size: uint64(plan.ShardSize()), Purpose: wire.Purpose_CUSTODY}

@@ -172,7 +172,7 @@ func planOf(id sdk.TesseraID, text []byte) (*fragment.FragmentPlan, error) {
 // tombstone verifies a tombstone against the key that it names: whose that is the plan says, which may be
 // gone by now.
 func (p papers) tombstone(id sdk.TesseraID) (int64, error) {
-	text, err := p.documents.shelf.Read(id, sidecar.Tombstone, maxTombstone)
+	text, err := p.documents.shelf.Read(id, sidecar.Tombstone, sidecar.MaxTombstone)
 	if err != nil {
 		return 0, err
 	}

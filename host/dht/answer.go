@@ -18,7 +18,9 @@ type Registrar interface {
 func (d *DHT) Register(r Registrar) {
 	for _, kind := range []wire.Kind{wire.KindFindNode, wire.KindStorePointers, wire.KindFindPointers} {
 		r.Handle(kind, func(_ context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
-			m, err := d.Answer(from.Contact, req)
+			asker := from.Contact
+			asker.Addr = from.Seen
+			m, err := d.Answer(asker, req)
 			if err != nil {
 				return err
 			}
@@ -27,7 +29,7 @@ func (d *DHT) Register(r Registrar) {
 	}
 }
 
-// Answer answers one question of a peer.
+// Answer answers one question of a peer, which has the address where it is seen.
 func (d *DHT) Answer(from identity.Contact, req wire.Message) (wire.Message, error) {
 	switch q := req.(type) {
 	case *wire.FindNode:

@@ -105,7 +105,7 @@ func (a *announcement) add(now time.Time) {
 	nodes := a.near.closest(a.core.spot(ID(t)))
 	k := a.core.config.K
 	if len(nodes) < k || compareDistance(ID(t), a.core.own, nodes[k-1].At) < 0 {
-		a.core.pointers.put(p)
+		a.core.pointers.put(p, p.Holder.Addr.Addr())
 	}
 	for _, n := range nodes {
 		a.gather(n, p)

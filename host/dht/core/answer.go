@@ -8,17 +8,17 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// Ask answers a peer's question. The pointers of StorePointers must be verified. Ping is answered by
-// whoever knows the disk as well.
+// Ask answers the question of a peer, which has the address where it is seen. The pointers of
+// StorePointers must be verified. Ping is answered by whoever knows the disk as well.
 func (c *Core) Ask(now time.Time, from identity.Contact, q Question) Answer {
 	switch q.Kind {
 	case FindNode:
 		return Answer{Nodes: c.closestFor(from, q.Target)}
 	case FindPointers:
-		found := c.pointers.find(sdk.TesseraID(q.Target), now)
+		found := credible(c.pointers.find(sdk.TesseraID(q.Target), now), from.Addr, holderAddr)
 		return Answer{Nodes: c.closestFor(from, q.Target), Pointers: found[:min(len(found), wire.MaxPointers)]}
 	case StorePointers:
-		return Answer{Stored: c.store(q.Pointers)}
+		return Answer{Stored: c.store(from, q.Pointers)}
 	}
 	return Answer{}
 }
@@ -32,10 +32,12 @@ func (c *Core) closestFor(asker identity.Contact, target ID) []Node {
 	})
 }
 
-// store keeps pointers. Whoever brings them: each is signed by its holder.
-func (c *Core) store(verified []wire.Pointer) (stored int) {
-	for _, p := range verified {
-		if c.pointers.put(p) {
+// store keeps the pointers of a peer to itself. Those to others are refused: a holder speaks for itself
+// only, else one stranger could fill the slots of a tessera with keys made for it. So is, from a peer on
+// a public address, a private one.
+func (c *Core) store(from identity.Contact, verified []wire.Pointer) (stored int) {
+	for _, p := range credible(verified, from.Addr, holderAddr) {
+		if p.Holder.Key == from.Key && c.pointers.put(p, from.Addr.Addr()) {
 			stored++
 		}
 	}

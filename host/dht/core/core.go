@@ -2,6 +2,7 @@ package core
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/tesseras/tesseras/host/identity"
@@ -253,7 +254,8 @@ func (c *Core) Answered(now time.Time, id Query, a Answer) {
 	if k := c.book.peers[q.To.Key]; k != nil && q.Kind == Ping {
 		k.FreeBytes = a.FreeBytes
 	}
-	a.Nodes = credible(a.Nodes, q.To)
+	a.Nodes = credible(a.Nodes, q.To.Addr, nodeAddr)
+	a.Pointers = credible(a.Pointers, q.To.Addr, holderAddr)
 	q.done(now, a, true)
 }
 
@@ -264,19 +266,22 @@ func (c *Core) alive(now time.Time, q *query) {
 	}
 }
 
-// credible keeps contacts that a peer may tell of: one on a public address knows of no private ones.
-func credible(nodes []Node, from Node) []Node {
-	if !public(from.Addr.Addr()) {
-		return nodes
+// credible keeps what a peer may tell of: one on a public address knows of no private ones.
+func credible[T any](told []T, from netip.AddrPort, at func(T) netip.Addr) []T {
+	if !public(from.Addr()) {
+		return told
 	}
-	out := nodes[:0:0]
-	for _, n := range nodes {
-		if public(n.Addr.Addr()) {
-			out = append(out, n)
+	out := told[:0:0]
+	for _, x := range told {
+		if public(at(x)) {
+			out = append(out, x)
 		}
 	}
 	return out
 }
+
+func nodeAddr(n Node) netip.Addr           { return n.Addr.Addr() }
+func holderAddr(p wire.Pointer) netip.Addr { return p.Holder.Addr.Addr() }
 
 // Failure says why a question has no answer.
 type Failure uint8

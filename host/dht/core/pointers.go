@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -17,9 +18,15 @@ type pointers struct {
 	own    ID
 	limit  int
 	proven func(sdk.TesseraID, sdk.NodeKey) bool
-	all    map[sdk.TesseraID]map[sdk.NodeKey]wire.Pointer
+	all    map[sdk.TesseraID]map[sdk.NodeKey]slot
 	order  []sdk.TesseraID // of all, nearest first
 	count  int
+}
+
+// slot is a pointer and the public subnet it counts in; the zero subnet is not counted.
+type slot struct {
+	wire.Pointer
+	subnet netip.Prefix
 }
 
 // Slots per tessera: in all, and for holders of one public subnet.
@@ -34,11 +41,13 @@ func newPointers(own ID, limit int, proven func(sdk.TesseraID, sdk.NodeKey) bool
 	if proven == nil {
 		proven = func(sdk.TesseraID, sdk.NodeKey) bool { return false }
 	}
-	return &pointers{own: own, limit: limit, proven: proven, all: map[sdk.TesseraID]map[sdk.NodeKey]wire.Pointer{}}
+	return &pointers{own: own, limit: limit, proven: proven, all: map[sdk.TesseraID]map[sdk.NodeKey]slot{}}
 }
 
-// put keeps a verified pointer; of one holder for one tessera the newest. False: there is no room.
-func (s *pointers) put(p wire.Pointer) bool {
+// put keeps a verified pointer of a holder that is seen at an address; of one holder for one tessera the
+// newest. False: there is no room.
+func (s *pointers) put(pointer wire.Pointer, seen netip.Addr) bool {
+	p := slot{pointer, subnetOf(seen, pointer)}
 	holders := s.all[p.Tessera]
 	if old, known := holders[p.Holder.Key]; known {
 		if p.Time.After(old.Time) {
@@ -50,7 +59,7 @@ func (s *pointers) put(p wire.Pointer) bool {
 		return false
 	}
 	if holders = s.all[p.Tessera]; holders == nil {
-		holders = map[sdk.NodeKey]wire.Pointer{}
+		holders = map[sdk.NodeKey]slot{}
 		s.all[p.Tessera] = holders
 		i, _ := s.place(p.Tessera)
 		s.order = slices.Insert(s.order, i, p.Tessera)
@@ -62,7 +71,7 @@ func (s *pointers) put(p wire.Pointer) bool {
 
 // makeSlot finds a slot of the tessera for a newcomer. Where the tessera or the holder's public subnet
 // has all its slots, a proven newcomer takes that of the oldest one that is not.
-func (s *pointers) makeSlot(p wire.Pointer) bool {
+func (s *pointers) makeSlot(p slot) bool {
 	holders := s.all[p.Tessera]
 	if same := neighbours(holders, p); len(same) >= perSubnet {
 		return s.displace(p, same)
@@ -74,7 +83,7 @@ func (s *pointers) makeSlot(p wire.Pointer) bool {
 }
 
 // displace drops the oldest unproven one among holders for a newcomer that is proven.
-func (s *pointers) displace(p wire.Pointer, holders map[sdk.NodeKey]wire.Pointer) bool {
+func (s *pointers) displace(p slot, holders map[sdk.NodeKey]slot) bool {
 	if !s.proven(p.Tessera, p.Holder.Key) {
 		return false
 	}
@@ -85,15 +94,25 @@ func (s *pointers) displace(p wire.Pointer, holders map[sdk.NodeKey]wire.Pointer
 	return found
 }
 
+// subnetOf is where a pointer counts: the subnet where its holder is seen, or where that is private the one
+// that the pointer names.
+func subnetOf(seen netip.Addr, p wire.Pointer) netip.Prefix {
+	for _, ip := range []netip.Addr{seen, p.Holder.Addr.Addr()} {
+		if public(ip) {
+			return identity.Subnet(ip)
+		}
+	}
+	return netip.Prefix{}
+}
+
 // neighbours are the holders of a newcomer's public subnet.
-func neighbours(holders map[sdk.NodeKey]wire.Pointer, p wire.Pointer) map[sdk.NodeKey]wire.Pointer {
-	if !public(p.Holder.Addr.Addr()) {
+func neighbours(holders map[sdk.NodeKey]slot, p slot) map[sdk.NodeKey]slot {
+	if !p.subnet.IsValid() {
 		return nil
 	}
-	same := map[sdk.NodeKey]wire.Pointer{}
-	net := identity.Subnet(p.Holder.Addr.Addr())
+	same := map[sdk.NodeKey]slot{}
 	for key, h := range holders {
-		if identity.Subnet(h.Holder.Addr.Addr()) == net {
+		if h.subnet == p.subnet {
 			same[key] = h
 		}
 	}
@@ -103,7 +122,7 @@ func neighbours(holders map[sdk.NodeKey]wire.Pointer, p wire.Pointer) map[sdk.No
 // makeRoom evicts the oldest unproven pointer of the farthest tessera if the store is full. A newcomer
 // of a tessera farther still has to be proven for that; where all are proven, a proven newcomer that is
 // nearer takes the place of the oldest of the farthest.
-func (s *pointers) makeRoom(p wire.Pointer) bool {
+func (s *pointers) makeRoom(p slot) bool {
 	if s.count < s.limit {
 		return true
 	}
@@ -129,12 +148,12 @@ func (s *pointers) makeRoom(p wire.Pointer) bool {
 
 func (s *pointers) nearer(a, b sdk.TesseraID) bool { return compareDistance(s.own, ID(a), ID(b)) < 0 }
 
-func (s *pointers) oldestUnproven(holders map[sdk.NodeKey]wire.Pointer) (sdk.NodeKey, bool) {
+func (s *pointers) oldestUnproven(holders map[sdk.NodeKey]slot) (sdk.NodeKey, bool) {
 	return oldest(holders, func(k sdk.NodeKey) bool { return !s.proven(holders[k].Tessera, k) })
 }
 
 // oldest is the holder of the oldest pointer among those wanted.
-func oldest(holders map[sdk.NodeKey]wire.Pointer, want func(sdk.NodeKey) bool) (key sdk.NodeKey, found bool) {
+func oldest(holders map[sdk.NodeKey]slot, want func(sdk.NodeKey) bool) (key sdk.NodeKey, found bool) {
 	var when time.Time
 	for k, p := range holders {
 		if want(k) && (!found || p.Time.Before(when) || p.Time.Equal(when) && less(ID(k), ID(key))) {
@@ -166,7 +185,7 @@ func (s *pointers) find(tessera sdk.TesseraID, now time.Time) []wire.Pointer {
 	var out []wire.Pointer
 	for _, p := range s.all[tessera] {
 		if p.Expires.After(now) {
-			out = append(out, p)
+			out = append(out, p.Pointer)
 		}
 	}
 	slices.SortFunc(out, func(a, b wire.Pointer) int {

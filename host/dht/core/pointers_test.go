@@ -18,13 +18,16 @@ func pointer(tessera byte, holder int, at time.Time, addr ...string) wire.Pointe
 	}
 }
 
+// take puts a pointer of a holder that is seen where the pointer says.
+func (s *pointers) take(p wire.Pointer) bool { return s.put(p, p.Holder.Addr.Addr()) }
+
 func TestPointers(t *testing.T) {
 	now := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := newPointers(ID{}, 100, nil)
-	s.put(pointer(1, 1, now))
-	s.put(pointer(1, 1, now.Add(time.Hour)))
-	s.put(pointer(1, 1, now)) // a replay
-	s.put(pointer(1, 2, now))
+	s.take(pointer(1, 1, now))
+	s.take(pointer(1, 1, now.Add(time.Hour)))
+	s.take(pointer(1, 1, now)) // a replay
+	s.take(pointer(1, 2, now))
 	got := s.find(sdk.TesseraID{1}, now)
 	if len(got) != 2 || s.count != 2 || got[0] != pointer(1, 1, now.Add(time.Hour)) {
 		t.Errorf("want the newest of each holder, newest first: %v", got)
@@ -46,12 +49,12 @@ func TestPointerLimits(t *testing.T) {
 	now := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := newPointers(ID{}, 10, nil)
 	for n := range 30 {
-		s.put(pointer(byte(100+n), n, now))
+		s.take(pointer(byte(100+n), n, now))
 	}
-	if s.count != 10 || !s.put(pointer(1, 1, now)) || s.count != 10 {
+	if s.count != 10 || !s.take(pointer(1, 1, now)) || s.count != 10 {
 		t.Errorf("%d kept, want 10 with room for a nearer one", s.count)
 	}
-	if s.put(pointer(255, 1, now)) {
+	if s.take(pointer(255, 1, now)) {
 		t.Error("a farther one took the place of a nearer one")
 	}
 	if len(s.find(sdk.TesseraID{109}, now)) != 0 || len(s.find(sdk.TesseraID{100}, now)) != 1 {
@@ -59,13 +62,13 @@ func TestPointerLimits(t *testing.T) {
 	}
 	crowd := newPointers(ID{}, 1000, nil)
 	for n := range 100 {
-		crowd.put(pointer(1, n, now, fmt.Sprintf("203.0.113.%d:1", n)))
+		crowd.take(pointer(1, n, now, fmt.Sprintf("203.0.113.%d:1", n)))
 	}
 	if crowd.count != perSubnet {
 		t.Errorf("one subnet has %d slots of a tessera, want %d", crowd.count, perSubnet)
 	}
 	for n := range 100 {
-		crowd.put(pointer(1, 1000+n, now))
+		crowd.take(pointer(1, 1000+n, now))
 	}
 	if crowd.count != perTessera {
 		t.Errorf("one tessera has %d slots, want %d", crowd.count, perTessera)
@@ -83,7 +86,7 @@ func TestPointersStayBounded(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "expire") == 0 {
 				s.expire(now)
 			}
-			s.put(pointer(rapid.Byte().Draw(t, "tessera"), rapid.IntRange(0, 5).Draw(t, "holder"), now))
+			s.take(pointer(rapid.Byte().Draw(t, "tessera"), rapid.IntRange(0, 5).Draw(t, "holder"), now))
 			n := 0
 			for _, holders := range s.all {
 				n += len(holders)
@@ -116,7 +119,7 @@ func TestProvenPointersStay(t *testing.T) {
 			now = now.Add(time.Minute)
 			before, count := kept(), s.count
 			p := pointer(byte(rapid.IntRange(0, 3).Draw(t, "tessera")), rapid.IntRange(0, 30).Draw(t, "holder"), now, "203.0.113.7:1")
-			took := s.put(p)
+			took := s.take(p)
 			switch after := kept(); {
 			case after < before:
 				t.Fatal("a proven pointer is gone")

@@ -120,3 +120,9 @@ func (n *Node) Finds(ctx context.Context, t sdk.TesseraID) error {
 
 // PoolStats tells what the connection pool did.
 func (n *Node) PoolStats() quicnet.Stats { return n.net.Stats() }
+
+// Announce tells the network now that this node holds tesseras.
+func (n *Node) Announce(ctx context.Context, tesseras ...sdk.TesseraID) error {
+	_, err := n.dht.Announce(ctx, tesseras)
+	return err
+}

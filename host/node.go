@@ -109,10 +109,22 @@ func (n *Node) join(ctx context.Context) error {
 	if err := n.openPolicies(ctx); err != nil {
 		return err
 	}
+	if err := n.openBook(); err != nil {
+		return err
+	}
 	if err := n.openNetwork(); err != nil {
 		return err
 	}
 	n.joinServices()
+	return nil
+}
+
+// openBook opens the map of holders. The network, which asks it who has proven what, comes after it.
+func (n *Node) openBook() error {
+	n.book = n.booksOf(n.operator)
+	if err := n.book.LoadProofs(); err != nil {
+		return fmt.Errorf("read who has proven what: %w", err)
+	}
 	return nil
 }
 
@@ -144,6 +156,7 @@ func (n *Node) openNetwork() error {
 		PowBits:  powBits(n.cfg.Network.PowBits),
 		Holdings: n.holdings,
 		Leads:    n.leads,
+		Proven:   n.book.Proven,
 		Memory:   contacts{n.catalog},
 		Log:      n.log,
 	})
@@ -162,7 +175,6 @@ func powBits(bits int) int {
 func (n *Node) joinServices() {
 	r := n.cfg.Replication
 	minFree := uint64(n.cfg.Storage.MinFree)
-	n.book = n.booksOf(n.operator)
 	n.announcer = newAnnouncer(n.dht, n.log)
 	n.suspects = newSuspects(n.lookAt)
 	keeper := custody.New(custody.Deps{

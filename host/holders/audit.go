@@ -28,14 +28,15 @@ func (b *Book) Audited(holder sdk.NodeKey, results []Result) error {
 	if len(results) == 0 {
 		return nil
 	}
-	return b.catalog.Update(func(tx *catalog.Tx) error {
+	proven := map[sdk.TesseraID]bool{}
+	err := b.catalog.Update(func(tx *catalog.Tx) error {
 		row, err := tx.Audit(holder)
 		if err != nil {
 			return err
 		}
 		audit := audit{row}
 		for _, r := range results {
-			if err := b.judge(tx, holder, r); err != nil {
+			if proven[r.Claim.Tessera], err = b.judge(tx, holder, r); err != nil {
 				return err
 			}
 			audit.note(r, b.now())
@@ -43,20 +44,28 @@ func (b *Book) Audited(holder sdk.NodeKey, results []Result) error {
 		audit.close(results, b.now())
 		return tx.PutAudit(audit.Audit)
 	})
-}
-
-// judge takes one result to the row of its fragment.
-func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) error {
-	h, err := tx.Holder(r.Claim.Tessera, holder)
-	if errors.Is(err, catalog.ErrNotFound) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
+	for t, is := range proven {
+		b.proofs.note(t, holder, is)
+	}
+	return nil
+}
+
+// judge takes one result to the row of its fragment, and tells whether the holder has now proven any of
+// the tessera.
+func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) (proven bool, err error) {
+	h, err := tx.Holder(r.Claim.Tessera, holder)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
 	at, known := slices.BinarySearchFunc(h.Fragments, r.Claim.Index, byIndex)
 	if !known {
-		return nil
+		return hasProof(h), nil
 	}
 	before := h.Credited()
 	switch f := &h.Fragments[at]; r.Outcome {
@@ -67,18 +76,18 @@ func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) error {
 	case proof.Gone:
 		h.Fragments = slices.Delete(h.Fragments, at, at+1)
 	default:
-		return nil
+		return hasProof(h), nil
 	}
 	if r.Owner == b.self {
 		change := (h.Credited() - before) * r.Claim.Size
 		if err := ledger.Acknowledged(tx, b.self, h.Owner, change); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if len(h.Fragments) == 0 {
-		return tx.DropHolder(r.Claim.Tessera, holder)
+		return false, tx.DropHolder(r.Claim.Tessera, holder)
 	}
-	return tx.PutHolder(h)
+	return hasProof(h), tx.PutHolder(h)
 }
 
 type audit struct{ catalog.Audit }

@@ -50,6 +50,7 @@ type Book struct {
 	self    sdk.OwnerKey
 	config  Config
 	now     func() time.Time
+	proofs  proofs
 }
 
 // New returns a Book for the owner self.
@@ -58,7 +59,7 @@ func New(c *catalog.Catalog, j Journal, self sdk.OwnerKey, config Config, now fu
 	if config.Operator == nil {
 		config.Operator = func(_ sdk.NodeKey, owner sdk.OwnerKey) string { return owner.String() }
 	}
-	return &Book{catalog: c, journal: j, self: self, config: config, now: now}
+	return &Book{catalog: c, journal: j, self: self, config: config, now: now, proofs: newProofs()}
 }
 
 // RecordTaken is the journal's kind for receipts that others gave us.
@@ -163,6 +164,7 @@ func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact
 	}
 	switch {
 	case len(h.Fragments) == 0:
+		b.proofs.note(s.Tessera, holder.Key, false)
 		return tx.DropHolder(s.Tessera, holder.Key)
 	case b.noNews(before, h):
 		return nil
@@ -219,6 +221,7 @@ func (b *Book) Forgotten(t sdk.TesseraID, holder sdk.NodeKey) error {
 				return err
 			}
 		}
+		b.proofs.note(t, holder, false)
 		return tx.DropHolder(t, holder)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -131,4 +132,52 @@ func TestForgottenEndsTheCredit(t *testing.T) {
 		}
 	}
 	b.check(t, "forgotten", 0, 0)
+}
+
+// TestProvenIsKnownWithoutTheCatalog: by what the rounds of proofs say, and after a start by the rows.
+func TestProvenIsKnownWithoutTheCatalog(t *testing.T) {
+	b := open(t)
+	b.acknowledge(t, 0)
+	b.acknowledge(t, 1)
+	audited := func(outcome proof.Outcome, index int) {
+		t.Helper()
+		r := holders.Result{Claim: proof.Claim{Tessera: mine, Index: index, Size: shard}, Owner: me, Outcome: outcome}
+		if err := b.Audited(peer.Key, []holders.Result{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string, want bool) {
+		t.Helper()
+		anew := holders.New(b.catalog, b, me, holders.Config{Replicas: 1}, time.Now)
+		if err := anew.LoadProofs(); err != nil {
+			t.Fatal(err)
+		}
+		if b.Proven(mine, peer.Key) != want || anew.Proven(mine, peer.Key) != want {
+			t.Errorf("%s: %v, and %v after a start, want %v", when, b.Proven(mine, peer.Key), anew.Proven(mine, peer.Key), want)
+		}
+	}
+	check("acknowledged", false)
+	audited(proof.Proven, 0)
+	check("proven", true)
+	audited(proof.Late, 1)
+	check("another one late", true)
+	audited(proof.Failed, 0)
+	check("failed", false)
+	audited(proof.Proven, 1)
+	check("the other one proven", true)
+	audited(proof.Gone, 1)
+	check("given up", false)
+	audited(proof.Proven, 0)
+	check("proven again", true)
+	if b.Proven(mine, sdk.NodeKey{9}) || b.Proven(sdk.TesseraID{9}, peer.Key) {
+		t.Error("so is what was never asked")
+	}
+	b.attest(t)
+	check("nothing left", false)
+	b.acknowledge(t, 0)
+	audited(proof.Proven, 0)
+	if err := b.Forgotten(mine, peer.Key); err != nil {
+		t.Fatal(err)
+	}
+	check("forgotten", false)
 }

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -78,10 +77,7 @@ const interval = 3 * time.Minute
 // carry one way only, after a storm that loses 30 % of what is sent; packets above 1,200 bytes never
 // arrive. Within two intervals after it everything is at its target, and nothing acknowledged was lost.
 func TestPartitionsHeal(t *testing.T) {
-	seed := uint64(24)
-	if os.Getenv(suite.EnvSeed) != "" {
-		seed = suite.Seed(t)
-	}
+	seed := suite.UsualSeed(t, 24)
 	rng := rand.New(rand.NewPCG(seed, 24))
 	masks := rng.Perm(63)[:splits.Cases()]
 	synctest.Test(t, func(t *testing.T) {

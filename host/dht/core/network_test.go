@@ -3,7 +3,6 @@ package core
 import (
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -12,15 +11,6 @@ import (
 	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/sdk"
 )
-
-// seed is what a simulation starts from: the same in every run, unless the environment names another.
-func seed(t *testing.T, usual uint64) uint64 {
-	t.Helper()
-	if os.Getenv(suite.EnvSeed) != "" {
-		return suite.Seed(t)
-	}
-	return usual
-}
 
 func (w *world) tesseras(n int) (ids []sdk.TesseraID) {
 	for range n {
@@ -44,8 +34,7 @@ func atLeast(t *testing.T, what string, good, of, wanted, thousandths int) {
 // TestNetworkFindsEverything: without attackers lookups find the nearest node and every holder, in a few
 // hops, with tables far smaller than the network.
 func TestNetworkFindsEverything(t *testing.T) {
-	t.Parallel()
-	w := newWorld(seed(t, 1))
+	w := begin(t, 1)
 	n := size().nodes
 	w.found(make([]settler, n)...)
 	most := 0
@@ -71,8 +60,7 @@ func TestNetworkFindsEverything(t *testing.T) {
 
 // TestNetworkSurvivesChurn: a third of the nodes die at once, the rest find what there is.
 func TestNetworkSurvivesChurn(t *testing.T) {
-	t.Parallel()
-	w := newWorld(seed(t, 2))
+	w := begin(t, 2)
 	w.found(make([]settler, size().few)...)
 	ids := w.tesseras(50)
 	holders := w.publish(t, ids)
@@ -90,8 +78,7 @@ func TestNetworkSurvivesChurn(t *testing.T) {
 
 // TestEclipseByAFifth (G18): a fifth of the nodes lie about everything.
 func TestEclipseByAFifth(t *testing.T) {
-	t.Parallel()
-	w := newWorld(seed(t, 3))
+	w := begin(t, 3)
 	settlers := make([]settler, size().honest*5/4)
 	for i := range settlers {
 		settlers[i].hostile = i%5 == 4
@@ -106,8 +93,7 @@ func TestEclipseByAFifth(t *testing.T) {
 
 // TestGroundIDs (G18): for each of some keys twenty liars sit nearer to it than anybody by chance.
 func TestGroundIDs(t *testing.T) {
-	t.Parallel()
-	w := newWorld(seed(t, 4))
+	w := begin(t, 4)
 	w.found(make([]settler, size().few)...)
 	ids := w.tesseras(size().keys)
 	for _, id := range ids {
@@ -125,8 +111,7 @@ func TestGroundIDs(t *testing.T) {
 
 // TestOneSubnetWithManyIDs (G18): 500 liars of one /24 never have more places than their subnet may.
 func TestOneSubnetWithManyIDs(t *testing.T) {
-	t.Parallel()
-	w := newWorld(seed(t, 5))
+	w := begin(t, 5)
 	settlers := make([]settler, size().few, size().few+500)
 	for i := range 500 {
 		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), uint16(1000+i))
@@ -177,7 +162,7 @@ func TestOneSubnetWithManyIDs(t *testing.T) {
 
 // TestSameSeedSameRun (I9): nothing but the seed decides what is said, and when.
 func TestSameSeedSameRun(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	run := func(seed uint64) (uint64, int) {
 		w := newWorld(seed)
 		w.found(make([]settler, size().replayed)...)
@@ -191,7 +176,7 @@ func TestSameSeedSameRun(t *testing.T) {
 		w.seek(t, 40, ids, holders)
 		return w.trace.Sum64(), w.asked
 	}
-	s := seed(t, 6)
+	s := suite.UsualSeed(t, 6)
 	first, asked := run(s)
 	again, askedAgain := run(s)
 	if first != again || asked != askedAgain || asked < 1000 {

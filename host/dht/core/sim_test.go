@@ -26,9 +26,12 @@ type world struct {
 	nodes []*citizen
 	byKey map[sdk.NodeKey]*citizen
 	mob   []Node // the hostile ones
-	talk  map[[2]int]time.Time
-	asked int
-	trace hash.Hash64 // of all that was said
+	// ghosts has hostile nodes tell of contacts next to the target behind which nobody is.
+	ghosts bool
+	talk   map[[2]int]time.Time // when two last spoke, at least of those that are connected
+	prune  int                  // how many of these are too many
+	asked  int
+	trace  hash.Hash64 // of all that was said
 }
 
 // citizen is one node.
@@ -212,11 +215,25 @@ func (w *world) meet(a, b *citizen) {
 	pair := [2]int{min(a.index, b.index), max(a.index, b.index)}
 	last, open := w.talk[pair]
 	w.talk[pair] = w.now
+	w.forgetTalk()
 	if open && w.now.Sub(last) < poolIdle {
 		return
 	}
 	a.do(func(now time.Time) { a.Met(now, Peer{Node: b.self}) })
 	b.do(func(now time.Time) { b.Met(now, Peer{Node: a.self}) })
+}
+
+// forgetTalk drops what is said of connections that are closed, once there is much of it.
+func (w *world) forgetTalk() {
+	if len(w.talk) < w.prune {
+		return
+	}
+	for pair, last := range w.talk {
+		if w.now.Sub(last) >= poolIdle {
+			delete(w.talk, pair)
+		}
+	}
+	w.prune = 2*len(w.talk) + 1000
 }
 
 // do gives a node an input and carries out what it asks for.
@@ -276,11 +293,30 @@ func (c *citizen) answer(from *citizen, q Question) Answer {
 	}
 	switch q.Kind {
 	case FindNode, FindPointers:
+		if c.world.ghosts {
+			return Answer{Nodes: c.world.nobodies(q.Target)}
+		}
 		return Answer{Nodes: c.world.accomplices(q.Target)}
 	case StorePointers:
 		return Answer{Stored: len(q.Pointers)}
 	}
 	return Answer{}
+}
+
+// nobodies are twenty new contacts next to a target, each in a subnet of its own, where nobody answers.
+func (w *world) nobodies(target ID) (out []Node) {
+	for range 20 {
+		w.seq++
+		var c identity.Contact
+		var ip [4]byte
+		binary.BigEndian.PutUint32(ip[:], 0x60000001+uint32(w.seq)<<8&0x0fffff00)
+		c.Addr = netip.AddrPortFrom(netip.AddrFrom4(ip), 4433)
+		binary.BigEndian.PutUint64(c.Key[:], 1<<40+w.seq)
+		at := w.random()
+		copy(at[:4], target[:4])
+		out = append(out, Node{c, at})
+	}
+	return out
 }
 
 // accomplices are the twenty hostile nodes nearest to a target.

@@ -17,17 +17,35 @@ type sizes struct {
 	keys     int // that an attacker sits next to
 	searches int
 	replayed int // nodes of the runs that are repeated
+	haunted  int // nodes, and lookups, where a fifth tells of ghosts
 }
 
 func size() sizes {
 	if suite.Nightly() {
-		return sizes{nodes: 10_000, lookups: 20_000, honest: 8_000, few: 2_000, keys: 50, searches: 5_000, replayed: 1_000}
+		return sizes{nodes: 10_000, lookups: 20_000, honest: 8_000, few: 2_000, keys: 50, searches: 5_000, replayed: 1_000, haunted: 1_000}
 	}
-	return sizes{nodes: 500, lookups: 1_000, honest: 400, few: 240, keys: 3, searches: 300, replayed: 100}
+	return sizes{nodes: 500, lookups: 1_000, honest: 400, few: 240, keys: 3, searches: 300, replayed: 100, haunted: 150}
 }
 
-// TestMain lets the collector rest: a simulation is garbage all over, and small.
+// TestMain lets the collector rest: a simulation is garbage all over, and small. A large one is not.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	if !suite.Nightly() {
+		debug.SetGCPercent(400)
+	}
 	os.Exit(m.Run())
+}
+
+// abreast lets a simulation run beside others, unless they are large: a world of 10,000 nodes takes
+// gigabytes.
+func abreast(t *testing.T) {
+	if !suite.Nightly() {
+		t.Parallel()
+	}
+}
+
+// begin makes the world of a test.
+func begin(t *testing.T, usual uint64) *world {
+	t.Helper()
+	abreast(t)
+	return newWorld(suite.UsualSeed(t, usual))
 }

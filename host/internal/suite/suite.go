@@ -43,7 +43,22 @@ func Nightly() bool { return os.Getenv(EnvSizes) == "nightly" }
 // Seed is the seed of this run. A test that fails prints the command that runs it again.
 func Seed(t testing.TB) uint64 {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
+	return seed(t, uint64(time.Now().UnixNano()))
+}
+
+// UsualSeed is Seed for a suite that is to be the same in every run of CI size: it starts from the usual one
+// there, and from a new one in a large run.
+func UsualSeed(t testing.TB, usual uint64) uint64 {
+	t.Helper()
+	if Nightly() {
+		return Seed(t)
+	}
+	return seed(t, usual)
+}
+
+// seed is the seed that the environment names, else the given one.
+func seed(t testing.TB, seed uint64) uint64 {
+	t.Helper()
 	if text := os.Getenv(EnvSeed); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {

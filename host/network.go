@@ -137,18 +137,12 @@ const fewHolders = 20
 // a hint, and a holder that has just come back may not have told anybody.
 func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error) {
 	found := map[sdk.NodeKey]identity.Contact{}
-	var near []dht.Known
-	var looking sync.WaitGroup
-	looking.Go(func() { near = n.dht.Lookup(ctx, dht.ID(t)) })
-	pointers, err := n.dht.FindHolders(ctx, t)
-	looking.Wait()
+	pointers, near := n.ask(ctx, t)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err == nil {
-		for _, p := range pointers {
-			found[p.Holder.Key] = p.Holder
-		}
+	for _, p := range pointers {
+		found[p.Holder.Key] = p.Holder
 	}
 	rows, err := n.book.Of(t)
 	if err != nil {
@@ -173,6 +167,28 @@ func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Cont
 	}
 	slices.SortFunc(out[1:], func(a, b identity.Contact) int { return bytes.Compare(a.Key[:], b.Key[:]) })
 	return out, nil
+}
+
+// nearWait is how long the peers closest to a tessera are still looked for once holders of it are known.
+const nearWait = 500 * time.Millisecond
+
+// ask finds the signed pointers to a tessera and the peers closest to its id, as far as there is time for
+// these.
+func (n *network) ask(ctx context.Context, t sdk.TesseraID) (pointers []wire.Pointer, near []dht.Known) {
+	looking, stop := context.WithCancel(ctx)
+	defer stop()
+	var both sync.WaitGroup
+	both.Go(func() { near = n.dht.Lookup(looking, dht.ID(t)) })
+	pointers, err := n.dht.FindHolders(ctx, t)
+	switch {
+	case err != nil: // ctx has ended
+	case len(pointers) >= fewHolders:
+		stop()
+	case len(pointers) > 0:
+		defer time.AfterFunc(nearWait, stop).Stop()
+	}
+	both.Wait()
+	return pointers, near
 }
 
 // Locate gives a contact the address at which its node was met last: nodes move, and what was written

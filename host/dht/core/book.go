@@ -101,9 +101,10 @@ func (b *book) answered(key sdk.NodeKey, took time.Duration, now time.Time) {
 	}
 }
 
-// silent notes that a peer did not answer.
-func (b *book) silent(key sdk.NodeKey, now time.Time) {
-	if k := b.peers[key]; k != nil {
+// silent notes that a peer did not answer, unless it was met elsewhere: then it was looked for where it
+// never was, or is no more.
+func (b *book) silent(c identity.Contact, now time.Time) {
+	if k := b.at(c); k != nil {
 		k.Asked++
 		k.fellSilent(now)
 	}
@@ -120,9 +121,17 @@ func (k *Known) fellSilent(now time.Time) {
 
 // missed notes that a peer could not be reached at an address, unless it has been met at another.
 func (b *book) missed(c identity.Contact, now time.Time) {
-	if k := b.peers[c.Key]; k != nil && k.Contact.Addr == c.Addr {
+	if k := b.at(c); k != nil {
 		k.fellSilent(now)
 	}
+}
+
+// at is the record of a peer that was met at an address, or nil.
+func (b *book) at(c identity.Contact) *Known {
+	if k := b.peers[c.Key]; k != nil && k.Contact.Addr == c.Addr {
+		return k
+	}
+	return nil
 }
 
 // dueForPing tells whether it is time to ask a peer whether it lives: it was not heard of for as long
@@ -161,16 +170,20 @@ func (b *book) alive(key sdk.NodeKey) bool {
 	return k == nil || k.Silent == 0
 }
 
-// slow notes that a lookup went on without a peer's answer.
-func (b *book) slow(key sdk.NodeKey, now time.Time) {
-	if k := b.peers[key]; k != nil {
+// slow notes that a lookup went on without the answer of a contact, and tells whether that is a peer that
+// was met there.
+func (b *book) slow(c identity.Contact, now time.Time) bool {
+	k := b.at(c)
+	if k != nil {
 		k.slowAt = now
 	}
+	return k != nil
 }
 
-// worthAsking tells whether a peer is not known to have been silent or slow since a time.
-func (b *book) worthAsking(key sdk.NodeKey, since time.Time) bool {
-	k := b.peers[key]
+// worthAsking tells whether a contact is not known to have been silent or slow since a time. A peer that
+// was may be at another address now.
+func (b *book) worthAsking(c identity.Contact, since time.Time) bool {
+	k := b.at(c)
 	return k == nil || (k.Silent == 0 || k.silentAt.Before(since)) && k.slowAt.Before(since)
 }
 

@@ -19,6 +19,7 @@ type Config struct {
 	PowBits int // leading zero bits that all node ids have; 0
 
 	SlowAfter       time.Duration // a question unanswered for so long is no longer waited for first; 1s
+	LookupTime      time.Duration // a lookup that takes so long ends with what there is; 10s
 	RetryAfter      time.Duration // a silent peer is not asked again before; 30s
 	PingAfter       time.Duration // a contact not heard of for so long is pinged; 5m
 	RefreshInterval time.Duration // between looks into one bucket; 1h
@@ -41,6 +42,7 @@ func (c Config) withDefaults() Config {
 	or(&c.Alpha, 3)
 	or(&c.Paths, 3)
 	or(&c.SlowAfter, time.Second)
+	or(&c.LookupTime, 10*time.Second)
 	or(&c.RetryAfter, 30*time.Second)
 	or(&c.PingAfter, 5*time.Minute)
 	or(&c.RefreshInterval, time.Hour)
@@ -304,7 +306,7 @@ func (c *Core) Failed(now time.Time, id Query, why Failure) {
 	delete(c.queries, id)
 	switch why {
 	case Silence:
-		c.book.silent(q.To.Key, now)
+		c.book.silent(q.To.Contact, now)
 	case Refusal:
 		c.alive(now, q)
 	}

@@ -65,6 +65,11 @@ func (c *Core) begin(now time.Time, kind Kind, target ID, found *holders, done f
 	l.search.most = 3 * c.config.K
 	l.search.least, l.search.widest = c.reaches.bounds()
 	l.task.stop = l.finish
+	l.core.timers.after(now, c.config.LookupTime, func(now time.Time) {
+		if !l.task.over {
+			l.giveUp(now)
+		}
+	})
 	l.advance(now)
 	return l.task
 }
@@ -75,7 +80,7 @@ func (c *Core) start(now time.Time, target ID) []Node {
 }
 
 func (c *Core) worthAsking(now time.Time, n Node) bool {
-	return c.book.worthAsking(n.Key, now.Add(-c.config.RetryAfter))
+	return c.book.worthAsking(n.Contact, now.Add(-c.config.RetryAfter))
 }
 
 // advance asks whom there is to ask, and ends the lookup when that is nobody.
@@ -122,11 +127,19 @@ func (l *lookup) inquire(now time.Time, to *candidate) {
 	})
 	asking = true
 	l.queries = append(l.queries, id)
-	l.core.timers.after(now, l.core.config.SlowAfter, func(now time.Time) {
-		if asking && !l.task.over {
-			to.state = slow
-			l.advance(now)
+	lateAfter := l.core.config.SlowAfter / 4
+	l.core.timers.after(now, lateAfter, func(now time.Time) {
+		if !asking || l.task.over {
+			return
 		}
+		to.become(late)
+		l.core.timers.after(now, l.core.config.SlowAfter-lateAfter, func(now time.Time) {
+			if asking && !l.task.over {
+				to.become(slow)
+				l.advance(now)
+			}
+		})
+		l.advance(now)
 	})
 }
 
@@ -137,7 +150,7 @@ func (l *lookup) take(now time.Time, from *candidate, a Answer, ok bool) {
 		l.advance(now)
 		return
 	}
-	from.state = answered
+	from.become(answered)
 	if l.found != nil {
 		l.found.add(a.Pointers)
 	}
@@ -146,12 +159,11 @@ func (l *lookup) take(now time.Time, from *candidate, a Answer, ok bool) {
 	l.advance(now)
 }
 
-// giveUp goes on without the slow ones. Whether they are dead or only slow is asked in the background,
-// and lookups leave them alone meanwhile.
+// giveUp goes on without the slow ones. Whether those of them that were met are dead or only slow is asked
+// in the background, and lookups leave them alone meanwhile.
 func (l *lookup) giveUp(now time.Time) {
 	for _, s := range l.search.list {
-		if s.state == slow {
-			l.core.book.slow(s.Key, now)
+		if s.state == slow && l.core.book.slow(s.Contact, now) {
 			l.core.pingQuietly(now, s.Node, func(bool) {})
 		}
 	}
@@ -167,6 +179,7 @@ func (l *lookup) finish(now time.Time) {
 	if l.found != nil {
 		f.Pointers = l.core.whereMet(l.found.list)
 	}
+	l.search = nil // timers still know the lookup for a while
 	l.done(now, f)
 }
 

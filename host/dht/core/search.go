@@ -13,6 +13,9 @@ import (
 // It goes on several paths at once. A node is asked on one path only, and what it says is believed on
 // that path only, so a liar leads astray the one path it stands on. What all paths found together is
 // the result.
+//
+// Contacts that do not answer count against whoever told of them: while they are many, the others it told
+// of wait, and then go last, unless somebody else told of them too.
 type search struct {
 	target ID
 	self   sdk.NodeKey
@@ -27,28 +30,6 @@ type search struct {
 	known  map[sdk.NodeKey]*candidate
 }
 
-type candidate struct {
-	Node
-	path   int
-	depth  int // answers between our own table and this contact
-	state  state
-	others []netip.AddrPort // where else it was said to be, at most maxOthers in all
-	moved  int              // addresses taken from others so far
-}
-
-// maxOthers bounds at how many addresses one contact is looked for besides the first.
-const maxOthers = 2
-
-type state uint8
-
-const (
-	fresh state = iota
-	asked
-	slow // asked a while ago: others may be asked in its stead
-	answered
-	failed
-)
-
 // ownWords is how many contacts of our own table each path asks in any case: else a liar that is asked
 // first could fill the path with its friends, who are nearer to the target than honest ones known so far.
 const ownWords = 3
@@ -59,7 +40,7 @@ func newSearch(target ID, self sdk.NodeKey, k, paths int, start []Node) *search 
 	s.paths, s.begin = make([][]*candidate, max(paths, 1)), make([][]*candidate, max(paths, 1))
 	for i, n := range start {
 		path := i % len(s.paths)
-		s.add(path, 1, n)
+		s.add(path, 1, nil, n)
 		if c := s.known[n.Key]; c != nil && len(s.begin[path]) < ownWords && paths > 1 {
 			s.begin[path] = append(s.begin[path], c)
 		}
@@ -69,25 +50,24 @@ func newSearch(target ID, self sdk.NodeKey, k, paths int, start []Node) *search 
 
 // learn takes what a candidate said into its path.
 func (s *search) learn(from *candidate, nodes []Node) {
-	s.add(from.path, from.depth+1, nodes...)
+	s.add(from.path, from.depth+1, from, nodes...)
 }
 
-// add takes contacts into a path. One that is there already and does not answer is tried at the other
-// address: peers move.
-func (s *search) add(path, depth int, nodes ...Node) {
+// add takes contacts into a path that somebody told of, or with nil our own table. One that is there already
+// and does not answer is tried at the other address: peers move.
+func (s *search) add(path, depth int, teller *candidate, nodes ...Node) {
 	for _, n := range nodes {
 		if n.Key == s.self {
 			continue
 		}
 		c := s.known[n.Key]
 		if c == nil {
-			c = &candidate{Node: n, path: path, depth: depth}
+			c = &candidate{Node: n, path: path, depth: depth, place: place{addr: n.Addr}}
 			s.known[n.Key] = c
 			s.list = s.insert(s.list, c)
-		} else {
-			c.alsoAt(n.Addr)
-			c.depth = min(c.depth, depth)
 		}
+		c.depth = min(c.depth, depth)
+		c.saidAt(n.Addr, teller)
 		s.paths[path] = s.insert(s.paths[path], c)
 	}
 }
@@ -101,24 +81,6 @@ func (s *search) insert(list []*candidate, c *candidate) []*candidate {
 		}
 	}
 	return slices.Insert(list, i, c)
-}
-
-func (c *candidate) alsoAt(addr netip.AddrPort) {
-	if addr == c.Addr || c.state == answered || len(c.others)+c.moved >= maxOthers || slices.Contains(c.others, addr) {
-		return
-	}
-	if c.others = append(c.others, addr); c.state == failed {
-		c.fail()
-	}
-}
-
-// fail notes that the contact did not answer where it was asked.
-func (c *candidate) fail() {
-	c.state = failed
-	if len(c.others) > 0 {
-		c.Addr, c.others, c.state = c.others[0], c.others[1:], fresh
-		c.moved++
-	}
 }
 
 // subnets counts contacts per public subnet.
@@ -140,12 +102,12 @@ func (s *subnets) admit(addr netip.Addr) bool {
 	return s.count[net] <= s.most
 }
 
-// near walks the candidates of a list that count: nearest first, without those that failed and those
-// of a subnet with enough nearer ones.
+// near walks the candidates of a list that count: nearest first, without those that failed, those that
+// are doubted and those of a subnet with enough nearer ones.
 func (s *search) near(list []*candidate, visit func(*candidate) (goOn bool)) {
 	seen := subnets{most: s.crowd}
 	for _, c := range list {
-		if c.state == failed || !seen.admit(c.Addr.Addr()) {
+		if c.state == failed || c.doubted() || !seen.admit(c.Addr.Addr()) {
 			continue
 		}
 		if !visit(c) {
@@ -166,27 +128,38 @@ func (s *search) enough(n int, c *candidate) bool {
 	return s.least <= reach && reach <= s.widest
 }
 
-// next is the nearest contact to ask now; at most parallel are asked at once, not counting slow ones,
-// of which there may be twice as many. Paths with the fewest questions under way come first.
+// next is the nearest contact to ask now. At most parallel are asked at once, not counting those that let us
+// wait for a moment, of which there may be eight times as many. Paths with the fewest questions under way
+// come first, and doubted contacts when there is nobody else.
 func (s *search) next(parallel int) *candidate {
-	asking, waiting := make([]int, len(s.paths)), 0
-	all := 0
+	asking := make([]int, len(s.paths))
+	all, waiting, open := 0, 0, false
 	for _, c := range s.list {
 		switch c.state {
 		case asked:
 			asking[c.path]++
 			all++
-		case slow:
+		case late, slow:
 			waiting++
 		}
+		open = open || (c.state == asked || c.state == late) && !c.doubted()
 	}
-	if all >= parallel || waiting >= 2*parallel {
+	if all >= parallel || waiting >= 8*parallel {
 		return nil
 	}
+	next := s.nextOf(asking, s.freshOn)
+	if next == nil && !open {
+		next = s.nextOf(asking, s.doubtedOn)
+	}
+	return next
+}
+
+// nextOf asks the contact that a path offers, of the path with the fewest questions under way.
+func (s *search) nextOf(asking []int, offer func(path int) *candidate) *candidate {
 	var first *candidate
 	var on int
 	for path := range s.paths {
-		if c := s.freshOn(path); c != nil && (first == nil || asking[path] < asking[on]) {
+		if c := offer(path); c != nil && (first == nil || asking[path] < asking[on]) {
 			first, on = c, path
 		}
 	}
@@ -206,7 +179,7 @@ func (s *search) freshOn(path int) (found *candidate) {
 	n := 0
 	s.near(s.paths[path], func(c *candidate) bool {
 		switch {
-		case c.state == slow:
+		case c.state == slow, c.state == fresh && c.waits():
 			return true
 		case c.state == fresh:
 			found = c
@@ -218,7 +191,20 @@ func (s *search) freshOn(path int) (found *candidate) {
 	return found
 }
 
-// progress tells whether the search is done, and if not, whether only slow contacts are waited for.
+// doubtedOn is the nearest doubted contact of a path that has not found enough others.
+func (s *search) doubtedOn(path int) *candidate {
+	if done, _ := s.pathProgress(path); done {
+		return nil
+	}
+	at := slices.IndexFunc(s.paths[path], func(c *candidate) bool { return c.state == fresh && c.doubted() })
+	if at < 0 {
+		return nil
+	}
+	return s.paths[path][at]
+}
+
+// progress tells whether the search is done, and if not, whether only slow and doubted contacts are
+// waited for.
 func (s *search) progress() (done, onlySlow bool) {
 	done = true
 	for path := range s.paths {
@@ -233,7 +219,7 @@ func (s *search) progress() (done, onlySlow bool) {
 
 func (s *search) pathProgress(path int) (done, onlySlow bool) {
 	for _, c := range s.begin[path] {
-		if c.state == fresh || c.state == asked {
+		if c.state <= late {
 			return false, false
 		}
 	}
@@ -245,7 +231,7 @@ func (s *search) pathProgress(path int) (done, onlySlow bool) {
 			full = s.enough(n, c)
 		case slow:
 			waiting = true
-		case fresh, asked:
+		case fresh, asked, late:
 			open = true
 		}
 		return !open && !full
@@ -256,6 +242,7 @@ func (s *search) pathProgress(path int) (done, onlySlow bool) {
 	case open:
 		return false, false
 	}
+	waiting = waiting || slices.ContainsFunc(s.paths[path], (*candidate).doubted)
 	return !waiting, waiting
 }
 

@@ -164,3 +164,91 @@ func TestSearchGoesOnPastTheSlow(t *testing.T) {
 		t.Error("k answered, but not done")
 	}
 }
+
+// TestGhostsGoLast: who told of contacts that do not answer is not believed about others, unless these are
+// told of by somebody else, or nobody else is left.
+func TestGhostsGoLast(t *testing.T) {
+	liar, honest := at(1), at(2)
+	var lies []Node
+	for n := range 20 {
+		ghost := at(1000 + n)
+		ghost.At = ID{31: byte(n)}
+		lies = append(lies, ghost)
+	}
+	vouched := lies[19]
+	s := newSearch(ID{}, sdk.NodeKey{}, 4, 1, []Node{liar, honest})
+	var order []Node
+	for c := s.next(3); c != nil; c = s.next(3) {
+		order = append(order, c.Node)
+		switch c.Key {
+		case liar.Key:
+			c.become(answered)
+			s.learn(c, lies)
+		case honest.Key:
+			c.become(answered)
+			s.learn(c, []Node{vouched, at(3), at(4)})
+		case vouched.Key, at(3).Key, at(4).Key:
+			c.become(answered)
+		default:
+			c.become(slow)
+		}
+	}
+	asked := func(n Node) int { return slices.Index(order, n) }
+	if a, b := asked(vouched), asked(at(3)); a < 0 || b < 0 || len(order) > 2+3+credit {
+		t.Errorf("asked in vain: %d in all", len(order))
+	}
+	if done, _ := s.progress(); !done {
+		t.Error("there are four that answer, but it is not done")
+	}
+
+	alone := newSearch(ID{}, sdk.NodeKey{}, 4, 1, []Node{liar})
+	c := alone.next(3)
+	c.become(answered)
+	alone.learn(c, lies)
+	for range credit {
+		alone.next(3).become(slow)
+	}
+	if done, onlySlow := alone.progress(); done || !onlySlow {
+		t.Error("there is nobody else, but ghosts are not worth a moment")
+	}
+	if alone.next(3) == nil {
+		t.Error("there is nobody else, but the ghosts are not asked")
+	}
+}
+
+// TestFriendsOfTheBusyWait: while some that a contact told of let us wait, others are asked.
+func TestFriendsOfTheBusyWait(t *testing.T) {
+	liar, honest := at(1), at(2)
+	var lies []Node
+	for n := range 20 {
+		ghost := at(1000 + n)
+		ghost.At = ID{31: byte(n)}
+		lies = append(lies, ghost)
+	}
+	s := newSearch(ID{}, sdk.NodeKey{}, 4, 1, []Node{liar, honest})
+	for c := s.next(3); c != nil && c.ours; c = s.next(3) {
+		c.become(answered)
+		if c.Key == liar.Key {
+			s.learn(c, lies)
+		} else {
+			s.learn(c, []Node{at(3), at(4)})
+		}
+	}
+	for _, c := range s.list {
+		if c.state == asked {
+			c.become(late)
+		}
+	}
+	waiting := 0
+	for c := s.next(3); c != nil; c = s.next(3) {
+		if c.Key == at(3).Key || c.Key == at(4).Key {
+			c.become(answered)
+			continue
+		}
+		waiting++
+		c.become(late)
+	}
+	if waiting >= credit {
+		t.Errorf("%d more ghosts are asked before the first are given up", waiting)
+	}
+}

@@ -70,6 +70,33 @@ func (c *windy) SetReadBuffer(int) error { return nil }
 
 func (c *windy) SetWriteBuffer(int) error { return nil }
 
+// village is one without nodes, in memory and virtual time and under this weather.
+func (w *weather) village(t *testing.T) *village {
+	t.Helper()
+	network := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(5 * time.Millisecond), Logger: slog.New(slog.DiscardHandler)}
+	link := simnet.LinkSettings{BitsPerSecond: 400 * simnet.Mibps}
+	network.Start()
+	t.Cleanup(network.Close)
+	v := &village{t: t, ownPolicies: true} // what is shared with other tests cannot be used in here
+	v.options = []host.Option{host.WithSocket(func(listen string) (net.PacketConn, error) {
+		at, err := net.ResolveUDPAddr("udp4", listen)
+		if err != nil {
+			return nil, err
+		}
+		at.IP = at.IP.To4()
+		end := network.NewEndpoint(at, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link})
+		return &windy{PacketConn: end, weather: w, at: at.AddrPort().Addr()}, nil
+	})}
+	return v
+}
+
+// listenOn gives a node in memory an address in a subnet of its own.
+func listenOn(seat int) func(*config.Config) {
+	return func(c *config.Config) {
+		c.Network.Listen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, 1, byte(seat), 1}), 4433).String()
+	}
+}
+
 // interval is the repair interval of nodes in the weather.
 const interval = 3 * time.Minute
 
@@ -81,24 +108,10 @@ func TestPartitionsHeal(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 24))
 	masks := rng.Perm(63)[:splits.Cases()]
 	synctest.Test(t, func(t *testing.T) {
-		network := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(5 * time.Millisecond), Logger: slog.New(slog.DiscardHandler)}
-		link := simnet.LinkSettings{BitsPerSecond: 400 * simnet.Mibps}
-		network.Start()
-		t.Cleanup(network.Close)
 		w := &weather{rng: rng}
-		v := &village{t: t, ownPolicies: true} // what is shared with other tests cannot be used in here
-		v.options = []host.Option{host.WithSocket(func(listen string) (net.PacketConn, error) {
-			at, err := net.ResolveUDPAddr("udp4", listen)
-			if err != nil {
-				return nil, err
-			}
-			at.IP = at.IP.To4()
-			end := network.NewEndpoint(at, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link})
-			return &windy{PacketConn: end, weather: w, at: at.AddrPort().Addr()}, nil
-		})}
+		v := w.village(t)
 		for i := range 7 {
-			v.add(func(c *config.Config) {
-				c.Network.Listen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, 1, byte(i), 1}), 4433).String()
+			v.add(listenOn(i), func(c *config.Config) {
 				c.Replication.RepairInterval = config.Duration(interval)
 				c.Replication.Replicas = 3
 			})

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"math"
 	"net/netip"
 
 	"github.com/tesseras/tesseras/host/catalog"
@@ -29,6 +30,7 @@ func (c contacts) Load(context.Context) (known []dht.Known, err error) {
 			known = append(known, dht.Known{
 				Contact: identity.Contact{Key: p.Key, Nonce: p.Nonce, Addr: addr},
 				Owner:   p.Owner, FirstSeen: p.FirstSeen, LastSeen: p.LastSeen,
+				Asked: p.Asked, Answered: p.Answered, Silent: int(min(p.Silent, math.MaxInt32)),
 			})
 		}
 		return nil
@@ -45,6 +47,7 @@ func (c contacts) Save(_ context.Context, known []dht.Known) error {
 			err := tx.PutPeer(catalog.Peer{
 				Key: k.Contact.Key, Nonce: k.Contact.Nonce, Addr: k.Contact.Addr.String(),
 				Owner: k.Owner, FirstSeen: k.FirstSeen, LastSeen: k.LastSeen,
+				Asked: k.Asked, Answered: k.Answered, Silent: uint64(max(k.Silent, 0)),
 			})
 			if err != nil {
 				return err

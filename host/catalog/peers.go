@@ -16,12 +16,16 @@ type Peer struct {
 	Owner     sdk.OwnerKey
 	FirstSeen time.Time
 	LastSeen  time.Time
+	// Asked is how often it was asked something, Answered of that how often it answered, and Silent how often
+	// it did not lately, in a row.
+	Asked, Answered, Silent uint64
 }
 
 // PutPeer writes the row, replacing the one of the same key.
 func (tx *Tx) PutPeer(p Peer) error {
 	return tx.set(nodeKey(kindPeer, p.Key), newValue().
-		uint(p.Nonce).text(p.Addr).raw(p.Owner[:]).time(p.FirstSeen).time(p.LastSeen))
+		uint(p.Nonce).text(p.Addr).raw(p.Owner[:]).time(p.FirstSeen).time(p.LastSeen).
+		uint(p.Asked).uint(p.Answered).uint(p.Silent))
 }
 
 // Peer gives the row of a node, or ErrNotFound.
@@ -38,5 +42,8 @@ func decodePeer(r row) (p Peer, err error) {
 	p.Key = k.node()
 	v := openValue("peer", r.value)
 	p.Nonce, p.Addr, p.Owner, p.FirstSeen, p.LastSeen = v.uint(), v.text(), v.owner(), v.time(), v.time()
+	if len(v.b) > 0 { // rows of before do not tell
+		p.Asked, p.Answered, p.Silent = v.uint(), v.uint(), v.uint()
+	}
 	return p, errors.Join(k.done(), v.done())
 }

@@ -209,7 +209,7 @@ func TestIntentPeerAndMetaRows(t *testing.T) {
 	inEveryForm(t, func(t *testing.T, c *Catalog) {
 		i := Intent{Tessera: id(1), Kind: "archive.create", Started: noon, Data: []byte{1, 2}}
 		j := Intent{Tessera: id(1), Kind: "archive.delete", Started: noon, Data: []byte{}}
-		p := Peer{Key: node(1), Nonce: 3, Addr: "[::1]:4433", Owner: owner(1), FirstSeen: noon, LastSeen: noon.Add(time.Hour)}
+		p := Peer{Key: node(1), Nonce: 3, Addr: "[::1]:4433", Owner: owner(1), FirstSeen: noon, LastSeen: noon.Add(time.Hour), Asked: 7, Answered: 5, Silent: 2}
 		update(t, c, func(tx *Tx) error {
 			must(t, tx.PutIntent(i))
 			must(t, tx.PutIntent(j))
@@ -243,6 +243,21 @@ func TestIntentPeerAndMetaRows(t *testing.T) {
 			_, err = tx.Peer(node(1))
 			wantError(t, err, ErrNotFound)
 			return nil
+		})
+	})
+}
+
+// TestPeerRowsOfBefore: what was written before peers were counted is still read.
+func TestPeerRowsOfBefore(t *testing.T) {
+	inEveryForm(t, func(t *testing.T, c *Catalog) {
+		p := Peer{Key: node(1), Nonce: 3, Addr: "[::1]:4433", Owner: owner(1), FirstSeen: noon, LastSeen: noon}
+		update(t, c, func(tx *Tx) error {
+			return tx.set(nodeKey(kindPeer, p.Key), newValue().uint(p.Nonce).text(p.Addr).raw(p.Owner[:]).time(p.FirstSeen).time(p.LastSeen))
+		})
+		view(t, c, func(tx *Tx) error {
+			got, err := tx.Peer(p.Key)
+			same(t, got, p)
+			return err
 		})
 	})
 }

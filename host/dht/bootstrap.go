@@ -1,7 +1,6 @@
 package dht
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,17 +54,12 @@ func (d *DHT) recall(ctx context.Context) ([]identity.Contact, error) {
 		return nil, err
 	}
 	peers = slices.DeleteFunc(peers, func(k Known) bool { return !identity.CheckWork(k.ID(), d.config.PowBits) })
-	slices.SortFunc(peers, func(a, b Known) int {
-		return cmp.Or(b.LastSeen.Compare(a.LastSeen), a.FirstSeen.Compare(b.FirstSeen))
-	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	contacts := d.core.Recall(peers)
-	return contacts[:min(len(contacts), redials)], nil
+	return d.core.Recall(peers, redials), nil
 }
 
-// redials bounds how many remembered peers are dialled at a start, those heard of last first. They know
-// the others.
+// redials bounds how many remembered peers are dialled at a start. They know the others.
 const redials = 64
 
 // dialAll dials everyone, a few at a time, and counts who answered.

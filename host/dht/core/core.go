@@ -211,23 +211,6 @@ func (c *Core) pingQuietly(now time.Time, to Node, then func(alive bool)) {
 // Missed takes note of a peer that could not be reached, or fell silent.
 func (c *Core) Missed(now time.Time, who identity.Contact) { c.book.missed(who, now) }
 
-// Recall takes in what is remembered from before, as far as there is room, without believing that any
-// of it is still there, and lists who is worth dialling.
-func (c *Core) Recall(peers []Known) []identity.Contact {
-	var contacts []identity.Contact
-	for _, k := range peers {
-		if len(c.book.peers) >= c.config.MaxPeers {
-			break
-		}
-		k.at = ID(k.ID())
-		if _, known := c.book.peers[k.Contact.Key]; !known {
-			c.book.peers[k.Contact.Key] = &k
-		}
-		contacts = append(contacts, k.Contact)
-	}
-	return contacts
-}
-
 // ask asks one question; done is called with what came of it, unless drop is called before.
 func (c *Core) ask(now time.Time, to Node, q Question, done func(time.Time, Answer, bool)) Query {
 	c.last++

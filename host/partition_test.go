@@ -78,7 +78,7 @@ func (w *weather) village(t *testing.T) *village {
 	network.Start()
 	t.Cleanup(network.Close)
 	v := &village{t: t, ownPolicies: true} // what is shared with other tests cannot be used in here
-	v.options = []host.Option{host.WithSocket(func(listen string) (net.PacketConn, error) {
+	v.bind = func(listen string) (net.PacketConn, error) {
 		at, err := net.ResolveUDPAddr("udp4", listen)
 		if err != nil {
 			return nil, err
@@ -86,7 +86,8 @@ func (w *weather) village(t *testing.T) *village {
 		at.IP = at.IP.To4()
 		end := network.NewEndpoint(at, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link})
 		return &windy{PacketConn: end, weather: w, at: at.AddrPort().Addr()}, nil
-	})}
+	}
+	v.options = []host.Option{host.WithSocket(v.bind)}
 	return v
 }
 

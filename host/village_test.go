@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +36,8 @@ type village struct {
 
 	ownPolicies bool // every node loads the default policies for itself
 
-	options []host.Option // of every node that is added
+	options []host.Option                               // of every node that is added
+	bind    func(listen string) (net.PacketConn, error) // where nodes are in memory, opens their sockets
 }
 
 // member is a node that runs.

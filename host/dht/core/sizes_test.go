@@ -8,7 +8,8 @@ import (
 	"github.com/tesseras/tesseras/host/internal/suite"
 )
 
-// sizes of the simulations: in CI, and with TESSERAS_SIZES=nightly.
+// sizes of the simulations: in CI, with TESSERAS_SIZES=nightly, and under the race detector, which finds
+// nothing in one goroutine and takes ten times as long.
 type sizes struct {
 	nodes    int // of a network without attackers
 	lookups  int
@@ -17,15 +18,22 @@ type sizes struct {
 	keys     int // that an attacker sits next to
 	searches int
 	replayed int // nodes of the runs that are repeated
+	mob      int // hostile nodes of one subnet
 	haunted  int // nodes, and lookups, where a fifth tells of ghosts
 }
 
 func size() sizes {
-	if suite.Nightly() {
-		return sizes{nodes: 10_000, lookups: 20_000, honest: 8_000, few: 2_000, keys: 50, searches: 5_000, replayed: 1_000, haunted: 1_000}
+	switch {
+	case suite.Nightly():
+		return sizes{nodes: 10_000, lookups: 20_000, honest: 8_000, few: 2_000, keys: 50, searches: 5_000, replayed: 1_000, mob: 500, haunted: 1_000}
+	case suite.Race():
+		return sizes{nodes: 500, lookups: 100, honest: 80, few: 60, keys: 1, searches: 30, replayed: 40, mob: 50, haunted: 40}
 	}
-	return sizes{nodes: 500, lookups: 1_000, honest: 400, few: 240, keys: 3, searches: 300, replayed: 100, haunted: 150}
+	return sizes{nodes: 500, lookups: 1_000, honest: 400, few: 240, keys: 3, searches: 300, replayed: 100, mob: 500, haunted: 150}
 }
+
+// least is how many cases of a suite there are at the least, of so many in CI.
+func least(cases int) int { return suite.Size{CI: cases, Nightly: cases}.Cases() }
 
 // TestMain lets the collector rest: a simulation is garbage all over, and small. A large one is not.
 func TestMain(m *testing.M) {

@@ -16,7 +16,10 @@ const DefaultPowBits = 16
 type Config struct {
 	PowBits int // leading zero bits demanded of every peer's id; 16; negative = none
 
-	MaxConnections int           // in the pool, both directions; 256
+	// MaxConnections is how many there are in the pool, both directions; 256. A peer has two at most, an
+	// eighth is kept for dials of this node, and of those in use for a peer's requests one public subnet has
+	// at most a quarter, a home half.
+	MaxConnections int
 	IdleTimeout    time.Duration // a connection without a request is closed after it; 2m
 	ReaperInterval time.Duration // between looks for idle connections; 30s
 	MaxHandshakes  int           // strangers that may wait between TLS and Hello at once, the newest stay; 64
@@ -26,7 +29,7 @@ type Config struct {
 	// four times as many at once. A source is an IPv4 address or the /56 of an IPv6 address; loopback and
 	// private ones may have sixteen times as many, since many nodes may be behind them. 32, and 1,000.
 	SourceHandshakes, SourceRequests float64
-	MaxStreams                       int // requests one peer may have open at once; 32
+	MaxStreams                       int // requests one peer may have open at once on a connection, and served in all; 32
 	MaxRequests                      int // requests being served at once, of all peers; 512 (every peer may have one)
 
 	DialTimeout  time.Duration // for a connection, with Hello; without a sign of life three tenths of it; 10s

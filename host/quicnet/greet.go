@@ -69,12 +69,12 @@ func (n *Net) dialOnce(ctx context.Context, to identity.Contact) (Peer, error) {
 	if n.absent.waits(to, time.Now()) {
 		return Peer{}, fmt.Errorf("dial %s: %w: it did not answer just now", to.Addr, ErrUnreachable)
 	}
-	if err := n.reserve(); err != nil {
+	if err := n.reserve(true); err != nil {
 		return Peer{}, fmt.Errorf("dial %s: %w", to.Addr, err)
 	}
 	c, err := n.handshakePatiently(ctx, to)
 	if err != nil {
-		n.pool.unreserve()
+		n.pool.unreserve(true)
 		if err = unreachable(err); errors.Is(err, ErrUnreachable) && !to.Key.IsZero() {
 			n.absent.failed(to, time.Now())
 			n.tellLost(to)
@@ -203,11 +203,11 @@ func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.reserve(); err != nil {
+	if err := n.reserve(false); err != nil {
 		return nil, wire.Refuse(wire.Code_BUSY, "every connection of this node is in use")
 	}
 	if err := wire.WriteFrame(s, &wire.HelloAck{Hello: n.hello(seen), Version: c.peer.Version}); err != nil {
-		n.pool.unreserve()
+		n.pool.unreserve(false)
 		return nil, err
 	}
 	s.Close()
@@ -239,8 +239,8 @@ func (n *Net) newConn(q *quic.Conn, h *wire.Hello, who identity.Contact, seen ne
 }
 
 // reserve takes a place in the pool, closing the oldest idle connection for it if need be.
-func (n *Net) reserve() error {
-	evicted, err := n.pool.reserve()
+func (n *Net) reserve(dialed bool) error {
+	evicted, err := n.pool.reserve(dialed)
 	if evicted != nil {
 		evicted.q.CloseWithError(closeFaultless, "making room")
 	}
@@ -249,8 +249,8 @@ func (n *Net) reserve() error {
 
 // adopt puts a greeted connection into the pool, in its reserved place, and serves what comes over it.
 func (n *Net) adopt(c *conn) {
-	if dead := n.pool.add(c); dead != nil {
-		dead.q.CloseWithError(closeFaultless, "replaced")
+	if surplus := n.pool.add(c); surplus != nil {
+		surplus.q.CloseWithError(closeFaultless, "replaced")
 	}
 	n.absent.back(c.peer.Contact)
 	n.views.note(c.peer.Contact.Key, c.peer.Seen.Addr(), c.peer.SeenUs)

@@ -73,7 +73,7 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		config: config, id: id, conn: conn, log: config.Log,
 		instance: binary.BigEndian.Uint64(instance[:]),
 		tls:      tlsConfig(own, config.PowBits),
-		pool:     newPool(id.Node.Key(), config.MaxConnections),
+		pool:     newPool(id.Node.Key(), config.MaxConnections, config.MaxStreams),
 		windows:  newWindows(config.WindowBudget),
 		buffers:  sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }},
 		gate:     newGate(config),

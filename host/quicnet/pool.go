@@ -21,13 +21,15 @@ type conn struct {
 	// Guarded by the pool's mutex:
 	active    int       // requests under way, both directions
 	serving   int       // of those, the peer's
+	since     time.Time // when it came into the pool
 	idleSince time.Time // when active became 0
 	retired   bool      // another connection to the peer is preferred
 	closing   bool      // no new request may begin
 }
 
 // pool knows every connection: one per peer for new requests, and now and then a retired one that
-// still serves its last. Its methods never touch the network; they say what is to be closed.
+// still serves its last; no peer has a third. Its methods never touch the network; they say what is to be
+// closed.
 type pool struct {
 	self sdk.NodeKey
 	max  int
@@ -37,7 +39,8 @@ type pool struct {
 	all      map[*conn]struct{}
 	current  map[sdk.NodeKey]*conn
 	reserved int // places promised to connections that are being made
-	serving  int // requests being served, of all peers
+	awaited  int // of those, to peers that dial us
+	guests   guests
 	dials    map[identity.Contact]*dial
 	stats    Stats
 }
@@ -60,11 +63,14 @@ type Stats struct {
 	Evictions uint64 // idle connections closed, by the reaper or to make room
 }
 
-func newPool(self sdk.NodeKey, limit int) *pool {
+// newPool makes a pool of at most limit connections, in which a peer may have so many requests served at
+// once.
+func newPool(self sdk.NodeKey, limit, requests int) *pool {
 	return &pool{
 		self: self, max: limit, now: time.Now,
 		all:     map[*conn]struct{}{},
 		current: map[sdk.NodeKey]*conn{},
+		guests:  newGuests(limit, requests),
 		dials:   map[identity.Contact]*dial{},
 	}
 }
@@ -91,16 +97,14 @@ func (c *conn) over() bool {
 }
 
 // begin takes a connection into use for a request that came over it whole. At most limit are served
-// at once, but every peer may have one.
+// at once, but every peer may have one, as far as its own share and that of its network go.
 func (p *pool) begin(c *conn, limit int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.closing || p.serving >= limit && c.serving > 0 {
+	if c.closing || !p.guests.admit(c, limit) {
 		return false
 	}
 	c.active++
-	c.serving++
-	p.serving++
 	return true
 }
 
@@ -108,8 +112,7 @@ func (p *pool) begin(c *conn, limit int) bool {
 func (p *pool) end(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.serving--
-	p.serving--
+	p.guests.leave(c)
 	p.releaseLocked(c)
 }
 
@@ -147,38 +150,67 @@ func (p *pool) count(hit bool) {
 	}
 }
 
-// reserve promises a place to a connection in the making. At capacity the oldest idle connection has
-// to go: the caller closes it. Without one it is ErrFull.
-func (p *pool) reserve() (evicted *conn, err error) {
+// reserve promises a place to a connection in the making, which this node dials or a peer did. At capacity
+// the oldest idle connection has to go: the caller closes it. Without one it is ErrFull.
+func (p *pool) reserve(dialed bool) (evicted *conn, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.all)+p.reserved >= p.max {
-		if evicted = p.oldestIdleLocked(); evicted == nil {
-			return nil, ErrFull
-		}
-		p.evictLocked(evicted)
+	switch {
+	case !dialed && p.incomingLocked() >= p.max-p.kept():
+		evicted, err = p.makeRoomLocked(func(c *conn) bool { return !c.peer.Dialed })
+	case len(p.all)+p.reserved >= p.max:
+		evicted, err = p.makeRoomLocked(func(*conn) bool { return true })
+	}
+	if err != nil {
+		return nil, err
 	}
 	p.reserved++
+	if !dialed {
+		p.awaited++
+	}
 	return evicted, nil
 }
 
-// unreserve gives a promised place back.
-func (p *pool) unreserve() {
+// kept is how many places are for connections that this node dials: whoever fills the rest with requests
+// does not keep it from asking others.
+func (p *pool) kept() int { return p.max / 8 }
+
+// incomingLocked counts the places of peers that dialled us.
+func (p *pool) incomingLocked() int {
+	n := p.awaited
+	for c := range p.all {
+		if !c.peer.Dialed {
+			n++
+		}
+	}
+	return n
+}
+
+// unreserve gives a place back that was promised.
+func (p *pool) unreserve(dialed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.unreserveLocked(dialed)
+}
+
+func (p *pool) unreserveLocked(dialed bool) {
 	p.reserved--
+	if !dialed {
+		p.awaited--
+	}
 }
 
 // add puts a connection in its promised place. Of two connections to one peer both sides prefer the
 // same: the one of the peer's newest process; of one process, the one that the smaller key dialled;
-// of one dialler, the newer. The other is closed once nobody uses it, or now if its process is dead:
-// then it is returned.
-func (p *pool) add(c *conn) (dead *conn) {
+// of one dialler, the newer. The other is closed once nobody uses it. What is to be closed now is
+// returned: the connection to a process that is dead, or the oldest of three.
+func (p *pool) add(c *conn) (surplus *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reserved--
+	p.unreserveLocked(c.peer.Dialed)
 	p.all[c] = struct{}{}
-	c.idleSince = p.now()
+	c.since = p.now()
+	c.idleSince = c.since
 	key := c.peer.Contact.Key
 	old := p.current[key]
 	switch {
@@ -187,6 +219,7 @@ func (p *pool) add(c *conn) (dead *conn) {
 	case old.instance != c.instance:
 		p.current[key] = c
 		old.retired, old.closing = true, true
+		p.forgetLocked(old)
 		return old
 	case p.prefers(c, old):
 		p.current[key] = c
@@ -194,7 +227,31 @@ func (p *pool) add(c *conn) (dead *conn) {
 	default:
 		c.retired = true
 	}
-	return nil
+	return p.thirdLocked(c)
+}
+
+// thirdLocked takes out of the pool the oldest connection that a peer has beside the newest and the one in
+// use for new requests, if it has three.
+func (p *pool) thirdLocked(newest *conn) *conn {
+	key := newest.peer.Contact.Key
+	var oldest *conn
+	has := 0
+	for c := range p.all {
+		if c.peer.Contact.Key != key {
+			continue
+		}
+		has++
+		spare := c != newest && c != p.current[key]
+		if spare && (oldest == nil || c.since.Before(oldest.since)) {
+			oldest = c
+		}
+	}
+	if has <= 2 || oldest == nil {
+		return nil
+	}
+	oldest.closing = true
+	p.forgetLocked(oldest)
+	return oldest
 }
 
 // prefers tells whether a newer connection takes the place of an older one to the same process.
@@ -242,10 +299,20 @@ func (p *pool) takeAll() []*conn {
 	return out
 }
 
-func (p *pool) oldestIdleLocked() *conn {
+// makeRoomLocked evicts the oldest idle connection of those that may go.
+func (p *pool) makeRoomLocked(may func(*conn) bool) (*conn, error) {
+	oldest := p.oldestIdleLocked(may)
+	if oldest == nil {
+		return nil, ErrFull
+	}
+	p.evictLocked(oldest)
+	return oldest, nil
+}
+
+func (p *pool) oldestIdleLocked(may func(*conn) bool) *conn {
 	var oldest *conn
 	for c := range p.all {
-		if c.active > 0 {
+		if c.active > 0 || !may(c) {
 			continue
 		}
 		if oldest == nil || c.retired && !oldest.retired || c.retired == oldest.retired && c.idleSince.Before(oldest.idleSince) {

@@ -22,7 +22,7 @@ func fake(key byte, instance uint64, dialed bool) *conn {
 
 // enter reserves a place and adds a connection.
 func enter(t interface{ Fatal(...any) }, p *pool, c *conn) (dead, evicted *conn) {
-	evicted, err := p.reserve()
+	evicted, err := p.reserve(c.peer.Dialed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func enter(t interface{ Fatal(...any) }, p *pool, c *conn) (dead, evicted *conn)
 }
 
 func TestOldestIdleGoesFirst(t *testing.T) {
-	p := newPool(sdk.NodeKey{100}, 3)
+	p := newPool(sdk.NodeKey{100}, 3, 32)
 	at := time.Unix(0, 0)
 	p.now = func() time.Time { at = at.Add(time.Second); return at }
 	a, b, c := fake(1, 0, true), fake(2, 0, true), fake(3, 0, true)
@@ -52,7 +52,7 @@ func TestOldestIdleGoesFirst(t *testing.T) {
 	}
 	p.acquire(c.peer.Contact.Key)
 	p.acquire(sdk.NodeKey{4})
-	if _, err := p.reserve(); !errors.Is(err, ErrFull) {
+	if _, err := p.reserve(true); !errors.Is(err, ErrFull) {
 		t.Errorf("all in use: %v", err)
 	}
 	if s, _ := p.snapshot(); s.Size != 3 || s.Active != 3 || s.Evictions != 1 {
@@ -61,17 +61,17 @@ func TestOldestIdleGoesFirst(t *testing.T) {
 }
 
 func TestReservedPlacesCount(t *testing.T) {
-	p := newPool(sdk.NodeKey{100}, 2)
+	p := newPool(sdk.NodeKey{100}, 2, 32)
 	for range 2 {
-		if _, err := p.reserve(); err != nil {
+		if _, err := p.reserve(true); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := p.reserve(); !errors.Is(err, ErrFull) {
+	if _, err := p.reserve(true); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v", err)
 	}
-	p.unreserve()
-	if _, err := p.reserve(); err != nil {
+	p.unreserve(true)
+	if _, err := p.reserve(true); err != nil {
 		t.Error(err)
 	}
 }
@@ -80,7 +80,7 @@ func TestReservedPlacesCount(t *testing.T) {
 func TestTwoConnectionsToOnePeer(t *testing.T) {
 	const us, them = 1, 2
 	for _, oursFirst := range []bool{true, false} {
-		here, there := newPool(sdk.NodeKey{us}, 9), newPool(sdk.NodeKey{them}, 9)
+		here, there := newPool(sdk.NodeKey{us}, 9, 32), newPool(sdk.NodeKey{them}, 9, 32)
 		byUs, byThem := fake(them, 7, true), fake(them, 7, false)        // as we see them
 		fromUs, fromThem := fake(us, 8, false), fake(us, 8, true)        // as they see them
 		mine, theirs := []*conn{byUs, byThem}, []*conn{fromThem, fromUs} // each sees its own first
@@ -101,7 +101,7 @@ func TestTwoConnectionsToOnePeer(t *testing.T) {
 }
 
 func TestRestartedPeer(t *testing.T) {
-	p := newPool(sdk.NodeKey{1}, 9)
+	p := newPool(sdk.NodeKey{1}, 9, 32)
 	old, young := fake(2, 7, true), fake(2, 8, false)
 	enter(t, p, old)
 	if dead, _ := enter(t, p, young); dead != old {
@@ -123,7 +123,7 @@ func TestRestartedPeer(t *testing.T) {
 
 // TestDeadConnectionGivesWay, also when it would have been preferred alive.
 func TestDeadConnectionGivesWay(t *testing.T) {
-	p := newPool(sdk.NodeKey{1}, 9)
+	p := newPool(sdk.NodeKey{1}, 9, 32)
 	old, young := fake(2, 7, true), fake(2, 7, false)
 	ended := make(chan struct{})
 	old.ended = ended
@@ -139,7 +139,7 @@ func TestDeadConnectionGivesWay(t *testing.T) {
 }
 
 func TestSharedDials(t *testing.T) {
-	p := newPool(sdk.NodeKey{1}, 9)
+	p := newPool(sdk.NodeKey{1}, 9, 32)
 	to := identity.Contact{Key: sdk.NodeKey{2}}
 	var ctx context.Context
 	begin := func() *dial {
@@ -174,7 +174,7 @@ func TestSharedDials(t *testing.T) {
 func TestPoolAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 5).Draw(t, "limit")
-		p := newPool(sdk.NodeKey{100}, limit)
+		p := newPool(sdk.NodeKey{100}, limit, 32)
 		uses := map[*conn]int{}
 		inside := map[*conn]bool{}
 		leave := func(c *conn) {
@@ -187,14 +187,15 @@ func TestPoolAgainstModel(t *testing.T) {
 			key := byte(rapid.IntRange(1, 6).Draw(t, "key"))
 			switch rapid.IntRange(0, 4).Draw(t, "step") {
 			case 0:
-				evicted, err := p.reserve()
+				dialed := rapid.Bool().Draw(t, "dialed")
+				evicted, err := p.reserve(dialed)
 				if evicted != nil {
 					leave(evicted)
 				}
 				if err != nil {
 					continue
 				}
-				c := fake(key, uint64(rapid.IntRange(1, 2).Draw(t, "instance")), rapid.Bool().Draw(t, "dialed"))
+				c := fake(key, uint64(rapid.IntRange(1, 2).Draw(t, "instance")), dialed)
 				dead := p.add(c)
 				inside[c] = true
 				if dead != nil { // its process is gone: whoever uses it learns so
@@ -235,7 +236,7 @@ func TestPoolAgainstModel(t *testing.T) {
 }
 
 func TestServingIsShared(t *testing.T) {
-	p := newPool(sdk.NodeKey{100}, 9)
+	p := newPool(sdk.NodeKey{100}, 9, 32)
 	a, b := fake(1, 0, true), fake(2, 0, true)
 	for i, want := range []struct {
 		from *conn

@@ -47,7 +47,7 @@ type Config struct {
 	ConnectionWindow int // most bytes a peer may have under way; 4 MiB
 	WindowBudget     int // most that all windows together may grow by; 64 MiB
 
-	Advertise netip.AddrPort // where peers are told to dial; zero = where they see us
+	Advertise netip.AddrPort // where peers are told to dial, which they check; zero = where they see us
 	Software  string         // name and version shown to peers; "tesseras"
 	FreeBytes func() uint64  // what this node would still take; nil = not said
 	// Capabilities are shown to peers as they are.

@@ -74,6 +74,11 @@ func (n *Net) dialAsStranger(ctx context.Context, to identity.Contact) error {
 	}
 	tr := &quic.Transport{Conn: pc}
 	defer func() { _ = errors.Join(tr.Close(), pc.Close()) }()
+	return n.answers(ctx, tr, to)
+}
+
+// answers dials and hears whether the key answers at the address, no more.
+func (n *Net) answers(ctx context.Context, tr *quic.Transport, to identity.Contact) error {
 	var who identity.Contact
 	var failure error
 	q, err := tr.Dial(ctx, net.UDPAddrFromAddrPort(to.Addr), expectPeer(n.tls, n.config.PowBits, n.id.Node.Key(), to.Key, &who, &failure), n.quic)

@@ -77,6 +77,7 @@ func (n *Net) dialOnce(ctx context.Context, to identity.Contact) (Peer, error) {
 		n.pool.unreserve(true)
 		if err = unreachable(err); errors.Is(err, ErrUnreachable) && !to.Key.IsZero() {
 			n.absent.failed(to, time.Now())
+			n.claims.fail(to)
 			n.tellLost(to)
 		}
 		return Peer{}, fmt.Errorf("dial %s: %w", to.Addr, err)
@@ -230,12 +231,13 @@ func (n *Net) hello(seen netip.AddrPort) *wire.Hello {
 }
 
 func (n *Net) newConn(q *quic.Conn, h *wire.Hello, who identity.Contact, seen netip.AddrPort, dialed bool) (*conn, error) {
-	peer, err := peerFrom(h, who, seen)
+	peer, listen, err := peerFrom(h, who, seen)
 	if err != nil {
 		return nil, err
 	}
 	peer.Dialed = dialed
-	return &conn{q: q, peer: peer, instance: h.GetInstance(), ended: q.Context().Done()}, nil
+	claim := n.locate(&peer, listen)
+	return &conn{q: q, peer: peer, claim: claim, instance: h.GetInstance(), ended: q.Context().Done()}, nil
 }
 
 // reserve takes a place in the pool, closing the oldest idle connection for it if need be.
@@ -260,11 +262,9 @@ func (n *Net) adopt(c *conn) {
 		c.q.CloseWithError(closeFaultless, "closing")
 		return
 	}
-	n.mu.RLock()
-	observers := n.observers
-	n.mu.RUnlock()
-	for _, tell := range observers {
-		tell(c.peer)
+	n.tellMet(c.peer)
+	if c.claim.IsValid() {
+		n.spawn(func() { n.check(c) })
 	}
 }
 
@@ -272,7 +272,7 @@ func (n *Net) adopt(c *conn) {
 // means whoever answers at its address.
 func (n *Net) Dial(ctx context.Context, to identity.Contact) (Peer, error) {
 	if to.Key.IsZero() {
-		there := func(p Peer) bool { return p.Contact.Addr == to.Addr || p.Seen == to.Addr }
+		there := func(p Peer) bool { return p.Seen == to.Addr }
 		if p, ok := n.pool.at(there); ok {
 			return p, nil
 		}

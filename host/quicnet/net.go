@@ -44,6 +44,8 @@ type Net struct {
 	requests  *sources
 	absent    *absent
 	dialBacks dialBacks
+	checks    dialBacks // of addresses that peers claim
+	claims    claims
 	door      door
 	draining  atomic.Bool
 
@@ -83,6 +85,7 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		handlers: map[wire.Kind]Handler{},
 	}
 	n.dialBacks.pace = newSources(dialBackPace, maxSources)
+	n.checks.pace = newSources(dialBackPace, maxSources)
 	n.handlers[wire.KindDialBack] = n.serveDialBack
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.quic = quicConfig(config, n.windows)
@@ -150,7 +153,8 @@ func (n *Net) Handle(kind wire.Kind, h Handler) {
 	n.handlers[kind] = h
 }
 
-// OnPeer asks to be told of every connection made, in either direction, after the peer was verified.
+// OnPeer asks to be told of every connection made, in either direction, after the peer was verified; and of
+// a connected peer once more when it was found at another address, where it had asked to be dialled.
 // f must return soon.
 func (n *Net) OnPeer(f func(Peer)) {
 	n.mu.Lock()
@@ -164,6 +168,15 @@ func (n *Net) OnLost(f func(identity.Contact)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.mourners = append(n.mourners, f)
+}
+
+func (n *Net) tellMet(p Peer) {
+	n.mu.RLock()
+	observers := n.observers
+	n.mu.RUnlock()
+	for _, tell := range observers {
+		tell(p)
+	}
 }
 
 func (n *Net) tellLost(who identity.Contact) {

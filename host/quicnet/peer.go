@@ -11,7 +11,7 @@ import (
 // Peer is a node on the other end of a connection: its key is proven by TLS, its proof of work was
 // checked, and its owner vouches for it. The rest is what it says.
 type Peer struct {
-	Contact      identity.Contact // with an address to dial it at
+	Contact      identity.Contact // where it was found, or is seen; see claims
 	Owner        sdk.OwnerKey
 	Version      uint32 // of the protocol, the highest both speak
 	Software     string
@@ -30,30 +30,30 @@ func (p Peer) ID() sdk.NodeID { return p.Contact.ID() }
 // protocolVersion is what this node speaks below ALPN "tesseras/1".
 const protocolVersion = 1
 
-// peerFrom reads a Hello of the node that who names and that is seen at an address.
-func peerFrom(h *wire.Hello, who identity.Contact, seen netip.AddrPort) (Peer, error) {
+// peerFrom reads a Hello of the node that who names and that is seen at an address. It leaves the peer
+// without an address to dial, and tells at which it asks to be dialled.
+func peerFrom(h *wire.Hello, who identity.Contact, seen netip.AddrPort) (p Peer, listen netip.AddrPort, err error) {
 	owner := sdk.OwnerKey(h.GetOwner())
 	if !identity.VerifyDelegation(owner, who.Key, h.GetDelegation()) {
-		return Peer{}, wire.Refuse(wire.Code_BAD_SIGNATURE, "the owner's signature over the node key does not hold")
+		return Peer{}, listen, wire.Refuse(wire.Code_BAD_SIGNATURE, "the owner's signature over the node key does not hold")
 	}
 	version := commonVersion(h.GetVersions())
 	if version == 0 {
-		return Peer{}, wire.Refuse(wire.Code_UNSUPPORTED, "no version in common: this node speaks %d", protocolVersion)
+		return Peer{}, listen, wire.Refuse(wire.Code_UNSUPPORTED, "no version in common: this node speaks %d", protocolVersion)
 	}
 	seenUs, err := h.GetSeen().AddrPort()
 	if err != nil {
-		return Peer{}, err
+		return Peer{}, listen, err
 	}
-	listen, err := h.GetListen().AddrPort()
+	listen, err = h.GetListen().AddrPort()
 	if err != nil {
-		return Peer{}, err
+		return Peer{}, listen, err
 	}
-	who.Addr = dialable(listen, seen)
 	return Peer{
 		Contact: who, Owner: owner, Version: version, Software: (&wire.Refusal{Text: h.GetSoftware()}).Message().GetText(),
 		Capabilities: h.GetCapabilities(), FreeBytes: h.GetFreeBytes(), Seen: seen, SeenUs: seenUs,
 		Institution: h.GetInstitution(),
-	}, nil
+	}, listen, nil
 }
 
 func commonVersion(theirs []uint32) uint32 {
@@ -63,20 +63,6 @@ func commonVersion(theirs []uint32) uint32 {
 		}
 	}
 	return 0
-}
-
-// dialable is where to dial a peer: where it asks to be dialled, if that is an address it can have,
-// else where it is seen, since nodes dial from the socket they listen on. A peer seen on a public
-// address does not get to send anybody to a private one.
-func dialable(listen, seen netip.AddrPort) netip.AddrPort {
-	ip := listen.Addr()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || listen.Port() == 0 {
-		return seen
-	}
-	if public(seen.Addr()) && !public(ip) {
-		return seen
-	}
-	return listen
 }
 
 func public(ip netip.Addr) bool {

@@ -2,6 +2,7 @@ package quicnet
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type conn struct {
 	q        *quic.Conn
 	peer     Peer
+	claim    netip.AddrPort  // where the peer asks to be dialled, if that has to be proven; else zero
 	instance uint64          // of the peer's process
 	ended    <-chan struct{} // closed when the connection is over
 

@@ -25,7 +25,7 @@ const (
 func (n *Node) NetCheck(ctx context.Context) (localapi.NetCheck, error) {
 	ctx, cancel := context.WithTimeout(ctx, netCheckTime)
 	defer cancel()
-	c := localapi.NetCheck{Listen: n.net.Addr().String(), Views: []localapi.AddressView{}, Reachable: localapi.ReachableUnknown}
+	c := localapi.NetCheck{Listen: n.net.Addr().String(), Views: []localapi.AddressView{}}
 	c.DialledBack = n.askToDialBack(ctx) // which connects to them, and so hears where they see this node
 	for _, k := range n.dht.Peers() {
 		if k.Silent == 0 {
@@ -43,14 +43,7 @@ func (n *Node) NetCheck(ctx context.Context) (localapi.NetCheck, error) {
 	slices.SortFunc(c.Views, func(a, b localapi.AddressView) int {
 		return cmp.Or(cmp.Compare(b.Voices, a.Voices), cmp.Compare(a.Addr, b.Addr))
 	})
-	for _, b := range c.DialledBack {
-		switch {
-		case b.Reached:
-			c.Reachable = localapi.ReachableYes
-		case c.Reachable == localapi.ReachableUnknown:
-			c.Reachable = localapi.ReachableNo
-		}
-	}
+	c.Reachable = reachable(c.Reached(), len(c.DialledBack))
 	if receive, send, ok := n.net.UDPBuffers(); ok {
 		c.UDP = &localapi.UDPBuffers{Receive: receive, Send: send, Wanted: quicnet.WantedBuffer}
 	}
@@ -100,6 +93,20 @@ func scattered(peers []dht.Known, most int) (out []dht.Known) {
 	return out[:min(len(out), most)]
 }
 
+// reachable is what so many of those that tried to dial this node mean together: nobody's word counts where
+// as many say otherwise.
+func reachable(reached, tried int) string {
+	switch {
+	case tried == 0:
+		return localapi.ReachableUnknown
+	case 3*reached >= 2*tried:
+		return localapi.ReachableYes
+	case 3*(tried-reached) >= 2*tried:
+		return localapi.ReachableNo
+	}
+	return localapi.ReachableUnknown
+}
+
 // netAdvice says what to do about what a check found; nothing when all is well.
 func netAdvice(c localapi.NetCheck, port uint16) []string {
 	advice := []string{}
@@ -112,8 +119,17 @@ func netAdvice(c localapi.NetCheck, port uint16) []string {
 	} else if c.Reachable == localapi.ReachableNo {
 		say("Peers could not dial this node. Forward UDP port %d of the router to this computer, let it through the firewall, and set network.advertise to the public address if it is another than %s.", port, orUnknown(c.Addr))
 	}
-	if c.Addr == "" && c.Peers > 0 {
+	if c.Reachable == localapi.ReachableUnknown && c.Reached() > 0 {
+		say("Some peers got through and others did not: a firewall may let in only those that this node wrote to before. Let UDP port %d in from everywhere.", port)
+	}
+	switch {
+	case c.Peers == 0 || c.Agreed:
+	case c.Voices() == 0 && c.Addr == "":
 		say("No peer says where it sees this node, so nobody can be told where to dial. Set network.advertise.")
+	case c.Voices() < 2:
+		say("Too few were asked where they see this node. Check again once peers of two networks are connected, or set network.advertise.")
+	case !portsDiffer(c.Views):
+		say("Peers disagree about where they see this node. Check again once more are connected, or set network.advertise to the address that is right.")
 	}
 	if c.UDP != nil && min(c.UDP.Receive, c.UDP.Send) < c.UDP.Wanted {
 		say("The kernel gives small UDP buffers, which slows transfers: sysctl -w net.core.rmem_max=%[1]d net.core.wmem_max=%[1]d, and again at each start through a file in /etc/sysctl.d.", c.UDP.Wanted)

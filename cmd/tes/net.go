@@ -39,29 +39,16 @@ func (a *app) netCheck(ctx context.Context, _ []string) error {
 }
 
 func printNetCheck(w io.Writer, c localapi.NetCheck) {
-	row(w, fmt.Sprintf("%s answer. %s", count(c.Peers, "peer"), addressWords(c)))
+	row(w, peersWords(c.Peers)+" "+addressWords(c))
 	for _, v := range c.Views {
 		row(w, fmt.Sprintf("  seen at %s by %s", v.Addr, count(v.Voices, "voice")))
 	}
-	reached := 0
-	for _, b := range c.DialledBack {
-		if b.Reached {
-			reached++
-		}
-	}
-	switch c.Reachable {
-	case localapi.ReachableYes:
-		row(w, fmt.Sprintf("Others can reach it: %d of %s that tried got through.", reached, count(len(c.DialledBack), "peer")))
-	case localapi.ReachableNo:
-		row(w, fmt.Sprintf("Others cannot reach it: %s tried in vain.", count(len(c.DialledBack), "peer")))
-	default:
-		row(w, "Whether others can reach it is not known: no peer could be asked to try.")
-	}
+	row(w, reachWords(c))
 	if c.UDP != nil {
 		row(w, fmt.Sprintf("UDP buffers: %s to receive, %s to send; %s wanted of each.",
 			size(int64(c.UDP.Receive)), size(int64(c.UDP.Send)), size(int64(c.UDP.Wanted))))
 	}
-	if len(c.Advice) == 0 {
+	if len(c.Advice) == 0 && c.Agreed && c.Reachable == localapi.ReachableYes {
 		row(w, "All is well.")
 	}
 	for _, x := range c.Advice {
@@ -69,14 +56,45 @@ func printNetCheck(w io.Writer, c localapi.NetCheck) {
 	}
 }
 
+func peersWords(n int) string {
+	if n == 1 {
+		return "1 peer answers."
+	}
+	return fmt.Sprintf("%d peers answer.", n)
+}
+
 func addressWords(c localapi.NetCheck) string {
 	switch {
-	case c.Addr == "":
-		return "Nobody can be told where to dial this node."
 	case c.Agreed:
 		return "This node is at " + c.Addr + ", and peers agree."
-	case len(c.Views) == 0:
-		return "This node says it is at " + c.Addr + "; no peer said where it sees it."
+	case c.Addr == "":
+		return "Nobody can be told where to dial this node: " + doubtWords(c)
 	}
-	return "This node says it is at " + c.Addr + "; peers do not agree, or too few were asked."
+	return "This node says it is at " + c.Addr + "; " + doubtWords(c)
+}
+
+// doubtWords says why it is not sure where a node is.
+func doubtWords(c localapi.NetCheck) string {
+	switch c.Voices() {
+	case 0:
+		return "no peer said where it sees it."
+	case 1:
+		return "too few were asked to be sure."
+	}
+	return "peers disagree."
+}
+
+func reachWords(c localapi.NetCheck) string {
+	tried := count(len(c.DialledBack), "peer")
+	switch {
+	case c.Reachable == localapi.ReachableYes:
+		return fmt.Sprintf("Others can reach it: %d of %s that tried got through.", c.Reached(), tried)
+	case c.Reachable == localapi.ReachableNo && c.Reached() == 0:
+		return fmt.Sprintf("Others cannot reach it: %s tried in vain.", tried)
+	case c.Reachable == localapi.ReachableNo:
+		return fmt.Sprintf("Others cannot reach it: only %d of %s that tried got through.", c.Reached(), tried)
+	case len(c.DialledBack) > 0:
+		return fmt.Sprintf("Whether others can reach it is not sure: %d of %s that tried got through.", c.Reached(), tried)
+	}
+	return "Whether others can reach it is not known: no peer could be asked to try."
 }

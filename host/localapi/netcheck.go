@@ -6,7 +6,7 @@ import "github.com/tesseras/tesseras/sdk"
 const (
 	ReachableYes     = "yes"
 	ReachableNo      = "no"
-	ReachableUnknown = "unknown" // nobody could be asked to try
+	ReachableUnknown = "unknown" // nobody could be asked to try, or those that did found different things
 )
 
 // NetCheck is how the network sees this node.
@@ -21,6 +21,24 @@ type NetCheck struct {
 	DialledBack []DialBack    `json:"dialled_back"`
 	UDP         *UDPBuffers   `json:"udp,omitempty"` // nil = not known
 	Advice      []string      `json:"advice"`        // what to do, in words; none = all is well
+}
+
+// Voices counts who said where this node is seen.
+func (n NetCheck) Voices() (all int) {
+	for _, v := range n.Views {
+		all += v.Voices
+	}
+	return all
+}
+
+// Reached counts the peers that dialled this node and got through.
+func (n NetCheck) Reached() (all int) {
+	for _, b := range n.DialledBack {
+		if b.Reached {
+			all++
+		}
+	}
+	return all
 }
 
 // AddressView is an address at which peers see this node. Peers of one public subnet have one voice.

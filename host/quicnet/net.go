@@ -80,6 +80,7 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		buffers:  sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }},
 		gate:     newGate(config),
 		requests: newSources(config.SourceRequests, maxSources),
+		views:    views{owns: onThisComputer},
 		absent:   newAbsent(config.RetryFirst, config.RetryMost),
 		door:     door{places: config.MaxHandshakes},
 		handlers: map[wire.Kind]Handler{},
@@ -192,7 +193,8 @@ func (n *Net) tellLost(who identity.Contact) {
 func (n *Net) Addr() netip.AddrPort { return addrPort(n.conn.LocalAddr()) }
 
 // Self is this node as others can dial it: at the configured address, else at the one the socket is
-// bound to, else where most peers see it. Its Addr is zero while none of these is known.
+// bound to, else where peers agree to see it; a lone voice counts only where it can be no lie about another
+// network. Its Addr is zero while none of these is known.
 func (n *Net) Self() identity.Contact {
 	local := n.Addr()
 	switch {
@@ -201,7 +203,7 @@ func (n *Net) Self() identity.Contact {
 	case !local.Addr().IsUnspecified():
 		return selfContact(n.id, local)
 	}
-	return selfContact(n.id, n.views.most())
+	return selfContact(n.id, n.views.believed())
 }
 
 // Views is where connected peers say they see this node, and how many say so.

@@ -126,3 +126,6 @@ func (n *Node) Announce(ctx context.Context, tesseras ...sdk.TesseraID) error {
 	_, err := n.dht.Announce(ctx, tesseras)
 	return err
 }
+
+// Refusals counts what the node did not take, by what it was.
+func (n *Node) Refusals() map[string]uint64 { return n.refusals.all() }

@@ -47,7 +47,10 @@ var (
 	descPoolSize      = describe("conn_pool_size", "Connections to peers that are open.")
 	descPoolHits      = describe("conn_pool_hits_total", "Requests that found an open connection.")
 	descPoolMisses    = describe("conn_pool_misses_total", "Requests that had to dial.")
-	descPoolEvictions = describe("conn_pool_evictions_total", "Connections closed to make room for another.")
+	descPoolEvictions = describe("conn_pool_evictions_total", "Idle connections closed, to make room for another or because they were idle for long.")
+	descHalfOpen      = describe("handshakes_half_open", "Handshakes of strangers under way.")
+	descRetried       = describe("handshakes_retried_total", "Strangers that had to prove their address first.")
+	descRefused       = describe("refused_total", "What strangers and peers did or said that was not taken, by what it was.", "what")
 	descPeers         = describe("peers", "Peers that answer.")
 	descTesseras      = describe("tesseras", "The owner's own tesseras.")
 	descFragments     = describe("fragments_held", "Fragments kept for others.")
@@ -83,6 +86,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count(descPoolHits, float64(pool.Hits))
 	count(descPoolMisses, float64(pool.Misses))
 	count(descPoolEvictions, float64(pool.Evictions))
+	gate := c.node.net.Gate()
+	gauge(descHalfOpen, float64(gate.HalfOpen))
+	count(descRetried, float64(gate.Retried))
+	for what, times := range c.node.refusals.all() {
+		count(descRefused, float64(times), what)
+	}
 	collectStore(c.node, gauge, count, out)
 	for _, d := range c.node.decisions.List() {
 		count(descDecisions, float64(d.Calls), string(d.Role), d.Policy, d.Runtime, string(d.Outcome))

@@ -50,6 +50,7 @@ type Node struct {
 	local
 	policies
 	net       *quicnet.Net
+	refusals  refusals
 	dht       *dht.DHT
 	network   *network
 	book      *holders.Book
@@ -147,6 +148,7 @@ func (n *Node) openNetwork() error {
 		Software:       "tesseras " + Version,
 		FreeBytes:      n.spare,
 		Institution:    n.claim(),
+		Refused:        n.refusals.count,
 		Log:            n.log,
 	}, n.id, conn)
 	if err != nil {
@@ -158,6 +160,7 @@ func (n *Node) openNetwork() error {
 		Leads:    n.leads,
 		Proven:   n.book.Proven,
 		Memory:   contacts{n.catalog},
+		Refused:  n.refusals.count,
 		Log:      n.log,
 	})
 	return nil

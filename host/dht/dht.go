@@ -80,6 +80,9 @@ type Config struct {
 	// none did.
 	Proven func(sdk.TesseraID, sdk.NodeKey) bool
 	Memory Memory // nil = none
+	// Refused is told what was refused, each time, by names that are few, such as RefusedPointer. It may be
+	// called with a lock held and must return at once; nil = nobody is told.
+	Refused func(what string)
 	// Resolve finds the addresses of a bootstrap host; nil = the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Random  io.Reader        // of which the core's randomness is drawn; nil = crypto/rand
@@ -98,6 +101,9 @@ func (c Config) withDefaults() Config {
 		c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
+	}
+	if c.Refused == nil {
+		c.Refused = func(string) {}
 	}
 	if c.Random == nil {
 		c.Random = rand.Reader
@@ -128,6 +134,12 @@ func (c Config) core(sign func(sdk.TesseraID, time.Time) (wire.Pointer, bool)) c
 		Sign: sign, Proven: c.Proven,
 	}
 }
+
+// What is refused, as Config.Refused is told.
+const (
+	RefusedPointer = "pointer" // one that does not hold, or is for another tessera
+	RefusedContact = "contact" // one that nobody can have, or without its proof of work
+)
 
 // What callers decide on.
 var (

@@ -157,12 +157,12 @@ func (d *DHT) plausible(in []*wire.Contact) []core.Node {
 	out := make([]core.Node, 0, len(in))
 	for _, m := range in {
 		c, err := m.Parse()
-		if err != nil {
+		n := core.Place(c)
+		if err != nil || !identity.CheckWork(n.At, d.config.PowBits) {
+			d.config.Refused(RefusedContact)
 			continue
 		}
-		if n := core.Place(c); identity.CheckWork(n.At, d.config.PowBits) {
-			out = append(out, n)
-		}
+		out = append(out, n)
 	}
 	return out
 }
@@ -173,6 +173,7 @@ func (d *DHT) verified(in []*wire.SignedPointer, target ID) []wire.Pointer {
 	for _, m := range in {
 		p, err := wire.VerifyPointer(m, d.config.PowBits, d.config.Now())
 		if err != nil || target != (ID{}) && ID(p.Tessera) != target {
+			d.config.Refused(RefusedPointer)
 			d.config.Log.Debug("pointer dropped", "err", err)
 			continue
 		}

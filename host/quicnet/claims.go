@@ -63,7 +63,11 @@ func (n *Net) locate(p *Peer, listen netip.AddrPort) (claim netip.AddrPort) {
 	if p.Dialed {
 		n.claims.prove(p.Contact)
 	}
-	if !possible(listen, p.Seen) {
+	switch ip := listen.Addr(); {
+	case !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || listen.Port() == 0:
+		return netip.AddrPort{}
+	case public(p.Seen.Addr()) && !public(ip): // it does not get to send anybody to a private one
+		n.config.Refused(RefusedPrivate)
 		return netip.AddrPort{}
 	}
 	asked := p.Contact
@@ -78,16 +82,6 @@ func (n *Net) locate(p *Peer, listen netip.AddrPort) (claim netip.AddrPort) {
 	return listen
 }
 
-// possible tells whether a peer can be where it asks to be dialled. One that is seen on a public address does
-// not get to send anybody to a private one.
-func possible(listen, seen netip.AddrPort) bool {
-	ip := listen.Addr()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || listen.Port() == 0 {
-		return false
-	}
-	return public(ip) || !public(seen.Addr())
-}
-
 // check dials the address that a connected peer claims, unless too many are being dialled on somebody's word.
 // If the peer's key answers there, observers are told of the peer again, at that address.
 func (n *Net) check(c *conn) {
@@ -100,6 +94,7 @@ func (n *Net) check(c *conn) {
 	p := c.peer
 	p.Contact.Addr = c.claim
 	if err := n.answers(ctx, n.tr, p.Contact); err != nil {
+		n.config.Refused(RefusedClaim)
 		n.log.Debug("a peer is not where it says", "peer", p.ID().Short(), "seen", p.Seen, "says", c.claim, "err", err)
 		return
 	}

@@ -60,6 +60,10 @@ type Config struct {
 	StatelessResetKey *[32]byte
 	TokenKey          *[32]byte
 
+	// Refused is told what was refused, each time, by names that are few; nil = nobody is. It is called from
+	// many goroutines and must return at once.
+	Refused func(what string)
+
 	Log *slog.Logger     // nil = silent
 	Now func() time.Time // for the certificate; nil = time.Now
 }
@@ -100,6 +104,9 @@ func (c Config) withDefaults() Config {
 	or(&c.Software, "tesseras")
 	if c.FreeBytes == nil {
 		c.FreeBytes = func() uint64 { return 0 }
+	}
+	if c.Refused == nil {
+		c.Refused = func(string) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

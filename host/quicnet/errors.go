@@ -36,7 +36,7 @@ var (
 )
 
 // errCrowded turns away a stranger that keeps others from the door.
-var errCrowded = wire.Refuse(wire.Code_BUSY, "too many strangers at the door")
+var errCrowded = named(RefusedStranger, wire.Refuse(wire.Code_BUSY, "too many strangers at the door"))
 
 // closeCode is what a connection is closed with: a wire.Code, or closeFaultless.
 type closeCode = quic.ApplicationErrorCode

@@ -19,6 +19,7 @@ type gate struct {
 	all    *rate.Limiter // above it addresses must prove themselves
 	first  *sources      // likewise, for one source; a forged address costs its owner one round trip
 	proven *sources      // of addresses that did; above it they are refused
+	count  func(what string)
 
 	mu     sync.Mutex // guards below
 	inside map[netip.Prefix]int
@@ -42,6 +43,7 @@ func newGate(c Config) *gate {
 		all:    rate.NewLimiter(rate.Limit(c.HandshakeRate), int(2*c.HandshakeRate)+1),
 		first:  newSources(c.SourceHandshakes, maxSources),
 		proven: newSources(c.SourceHandshakes, maxSources),
+		count:  c.Refused,
 		inside: map[netip.Prefix]int{},
 	}
 }
@@ -74,6 +76,7 @@ func (g *gate) admit(ctx context.Context, info *quic.ClientInfo) (context.Contex
 	defer g.mu.Unlock()
 	if !paced || g.total >= g.places || public(addr) && g.inside[from] >= max(g.places/4, 1) {
 		g.stats.Refused++
+		g.count(RefusedHandshake)
 		return nil, errGate
 	}
 	g.total++

@@ -114,6 +114,7 @@ func (n *Net) handshake(ctx context.Context, to identity.Contact) (*conn, error)
 	q, err := n.tr.Dial(ctx, net.UDPAddrFromAddrPort(to.Addr), config, n.quic)
 	if err != nil {
 		if failure != nil {
+			n.refused(failure)
 			return nil, failure
 		}
 		return nil, explainIn(ctx, err)
@@ -121,6 +122,7 @@ func (n *Net) handshake(ctx context.Context, to identity.Contact) (*conn, error)
 	c, err := n.sayHello(ctx, q, who)
 	if err != nil {
 		err = explainIn(ctx, err)
+		n.refused(err)
 		q.CloseWithError(closeCode(refusalFor(err).Code), "")
 		n.windows.forget(q)
 		return nil, err
@@ -163,6 +165,7 @@ func (n *Net) welcome(q *quic.Conn) {
 	c, err := n.hearHello(ctx, q)
 	if err != nil {
 		err = explainIn(ctx, err)
+		n.refused(err)
 		refusal := refusalFor(err)
 		n.log.Debug("a stranger was turned away", "from", q.RemoteAddr(), "code", refusal.Code, "err", err)
 		q.CloseWithError(closeCode(refusal.Code), refusal.Text)
@@ -178,7 +181,7 @@ func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (*conn, error) {
 		return nil, err
 	}
 	if who.Key == n.id.Node.Key() {
-		return nil, wire.Refuse(wire.Code_DENIED, "that is this node itself")
+		return nil, named(RefusedSelf, wire.Refuse(wire.Code_DENIED, "that is this node itself"))
 	}
 	s, err := q.AcceptStream(ctx)
 	if err != nil {
@@ -205,7 +208,7 @@ func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (*conn, error) {
 		return nil, err
 	}
 	if err := n.reserve(false); err != nil {
-		return nil, wire.Refuse(wire.Code_BUSY, "every connection of this node is in use")
+		return nil, named(RefusedPool, wire.Refuse(wire.Code_BUSY, "every connection of this node is in use"))
 	}
 	if err := wire.WriteFrame(s, &wire.HelloAck{Hello: n.hello(seen), Version: c.peer.Version}); err != nil {
 		n.pool.unreserve(false)
@@ -255,7 +258,9 @@ func (n *Net) adopt(c *conn) {
 		surplus.q.CloseWithError(closeFaultless, "replaced")
 	}
 	n.absent.back(c.peer.Contact)
-	n.views.note(c.peer.Contact.Key, c.peer.Seen.Addr(), c.peer.SeenUs)
+	if !n.views.note(c.peer.Contact.Key, c.peer.Seen.Addr(), c.peer.SeenUs) {
+		n.config.Refused(RefusedView)
+	}
 	if !n.spawn(func() { n.serveConn(c) }) {
 		n.pool.remove(c)
 		n.windows.forget(c.q)

@@ -29,7 +29,7 @@ func TestWhereAPeerIsDialled(t *testing.T) {
 		"is at home":                  {"192.168.1.7:1024", "203.0.113.1:4433", false, "192.168.1.7:4433", "203.0.113.1:4433"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := &Net{}
+			n := &Net{config: Config{}.withDefaults()}
 			n.claims.prove(identity.Contact{Key: key, Addr: netip.MustParseAddrPort("192.0.2.9:4433")})
 			p := Peer{Contact: identity.Contact{Key: key}, Seen: netip.MustParseAddrPort(c.seen), Dialed: c.dialed}
 			claim := n.locate(&p, netip.MustParseAddrPort(c.listen))
@@ -40,6 +40,17 @@ func TestWhereAPeerIsDialled(t *testing.T) {
 				t.Errorf("claims %s, want %q", claim, c.claim)
 			}
 		})
+	}
+}
+
+// TestPrivateAddressesAreCounted, of peers that are seen at a public one.
+func TestPrivateAddressesAreCounted(t *testing.T) {
+	counted := ""
+	n := &Net{config: Config{Refused: func(what string) { counted = what }}.withDefaults()}
+	p := Peer{Seen: netip.MustParseAddrPort("198.51.100.7:1024")}
+	n.locate(&p, netip.MustParseAddrPort("192.168.1.1:53"))
+	if counted != RefusedPrivate {
+		t.Errorf("counted as %q", counted)
 	}
 }
 

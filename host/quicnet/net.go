@@ -74,7 +74,6 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 	n := &Net{
 		config: config, id: id, conn: conn, log: config.Log,
 		instance: binary.BigEndian.Uint64(instance[:]),
-		tls:      tlsConfig(own, config.PowBits),
 		pool:     newPool(id.Node.Key(), config.MaxConnections, config.MaxStreams),
 		windows:  newWindows(config.WindowBudget),
 		buffers:  sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }},
@@ -85,6 +84,7 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		door:     door{places: config.MaxHandshakes},
 		handlers: map[wire.Kind]Handler{},
 	}
+	n.tls = n.tlsConfig(own)
 	n.dialBacks.pace = newSources(dialBackPace, maxSources)
 	n.checks.pace = newSources(dialBackPace, maxSources)
 	n.handlers[wire.KindDialBack] = n.serveDialBack

@@ -35,11 +35,11 @@ const protocolVersion = 1
 func peerFrom(h *wire.Hello, who identity.Contact, seen netip.AddrPort) (p Peer, listen netip.AddrPort, err error) {
 	owner := sdk.OwnerKey(h.GetOwner())
 	if !identity.VerifyDelegation(owner, who.Key, h.GetDelegation()) {
-		return Peer{}, listen, wire.Refuse(wire.Code_BAD_SIGNATURE, "the owner's signature over the node key does not hold")
+		return Peer{}, listen, named(RefusedDelegation, wire.Refuse(wire.Code_BAD_SIGNATURE, "the owner's signature over the node key does not hold"))
 	}
 	version := commonVersion(h.GetVersions())
 	if version == 0 {
-		return Peer{}, listen, wire.Refuse(wire.Code_UNSUPPORTED, "no version in common: this node speaks %d", protocolVersion)
+		return Peer{}, listen, named(RefusedVersion, wire.Refuse(wire.Code_UNSUPPORTED, "no version in common: this node speaks %d", protocolVersion))
 	}
 	seenUs, err := h.GetSeen().AddrPort()
 	if err != nil {

@@ -54,6 +54,7 @@ func (n *Net) serveStream(c *conn, str *quic.Stream) {
 		s.finish()
 		return
 	}
+	n.refused(err)
 	n.log.Debug("request failed", "peer", c.peer.ID().Short(), "request", wire.KindOf(m), "err", err)
 	s.refuse(refusalFor(err))
 }
@@ -61,10 +62,10 @@ func (n *Net) serveStream(c *conn, str *quic.Stream) {
 // serveRequest serves a request, unless there are too many.
 func (n *Net) serveRequest(ctx context.Context, s *Stream, m wire.Message) error {
 	if !n.requests.allow(s.conn.peer.Seen.Addr(), cost(m), time.Now()) {
-		return wire.Refuse(wire.Code_BUSY, "too many requests from one address").Later(time.Second)
+		return named(RefusedRate, wire.Refuse(wire.Code_BUSY, "too many requests from one address").Later(time.Second))
 	}
 	if !n.begin(s.conn) {
-		return wire.Refuse(wire.Code_BUSY, "too many requests at once").Later(time.Second)
+		return named(RefusedShare, wire.Refuse(wire.Code_BUSY, "too many requests at once").Later(time.Second))
 	}
 	defer n.serving.Done()
 	defer n.pool.end(s.conn)

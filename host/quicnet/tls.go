@@ -2,7 +2,6 @@ package quicnet
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 
 	"github.com/tesseras/tesseras/host/identity"
@@ -13,7 +12,7 @@ import (
 // tlsConfig is the same for both sides: TLS 1.3, our certificate, and of the other side a certificate
 // that VerifyCertificate accepts. There is no authority above the keys, hence no chain to verify.
 // Sessions are never resumed, so that every connection proves its key afresh.
-func tlsConfig(own tls.Certificate, powBits int) *tls.Config {
+func (n *Net) tlsConfig(own tls.Certificate) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		Certificates:           []tls.Certificate{own},
@@ -21,8 +20,12 @@ func tlsConfig(own tls.Certificate, powBits int) *tls.Config {
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, // VerifyConnection below does it
 		SessionTicketsDisabled: true,
+		GetConfigForClient:     n.speaks,
 		VerifyConnection: func(state tls.ConnectionState) error {
-			_, err := contactOf(state, powBits)
+			_, err := contactOf(state, n.config.PowBits)
+			if err != nil {
+				n.refused(err)
+			}
 			return err
 		},
 	}
@@ -31,7 +34,7 @@ func tlsConfig(own tls.Certificate, powBits int) *tls.Config {
 // contactOf is who the other side proved to be, without an address.
 func contactOf(state tls.ConnectionState, powBits int) (identity.Contact, error) {
 	if len(state.PeerCertificates) != 1 {
-		return identity.Contact{}, errors.New("want exactly one certificate")
+		return identity.Contact{}, fmt.Errorf("%w: want exactly one", identity.ErrCertificate)
 	}
 	return identity.VerifyCertificate(state.PeerCertificates[0], powBits)
 }

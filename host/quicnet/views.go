@@ -28,10 +28,14 @@ type view struct {
 
 const maxViews = 32
 
-// note hears one peer. One that is seen on a public address cannot see this node at a private one.
-func (v *views) note(by sdk.NodeKey, from netip.Addr, at netip.AddrPort) {
-	if !at.Addr().IsValid() || at.Addr().IsUnspecified() || at.Port() == 0 || public(from) && !public(at.Addr()) {
-		return
+// note hears one peer; false: it says what cannot be. One that is seen on a public address cannot see this
+// node at a private one.
+func (v *views) note(by sdk.NodeKey, from netip.Addr, at netip.AddrPort) bool {
+	if !at.Addr().IsValid() {
+		return true // it says nothing
+	}
+	if at.Addr().IsUnspecified() || at.Port() == 0 || public(from) && !public(at.Addr()) {
+		return false
 	}
 	said := view{at: at, own: v.owns != nil && v.owns(at.Addr())}
 	if public(from) { // at home every peer has a voice
@@ -50,6 +54,7 @@ func (v *views) note(by sdk.NodeKey, from netip.Addr, at netip.AddrPort) {
 		delete(v.seen, v.order[0])
 		v.order = v.order[1:]
 	}
+	return true
 }
 
 // count tells for each address how many voices name it.

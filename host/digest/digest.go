@@ -24,6 +24,13 @@ type Hash [Size]byte
 // Of hashes b.
 func Of(b []byte) Hash { return blake3.Sum256(b) }
 
+// Derive makes a key out of another for one purpose, in BLAKE3's mode for that. context names the purpose and must
+// be fixed text; who learns the derived key learns nothing of key.
+func Derive(context string, key []byte) (derived [Size]byte) {
+	blake3.DeriveKey(derived[:], context, key)
+	return derived
+}
+
 // Parse reads 64 lower-case hexadecimal digits.
 func Parse(s string) (Hash, error) {
 	var h Hash

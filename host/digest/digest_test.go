@@ -2,6 +2,7 @@ package digest
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -195,5 +196,16 @@ func BenchmarkHasher(b *testing.B) {
 				h.Sum(nil)
 			}
 		})
+	}
+}
+
+// TestDerivedKeys are those of BLAKE3's own test vectors, and differ by purpose and key.
+func TestDerivedKeys(t *testing.T) {
+	const context = "BLAKE3 2019-12-27 16:29:52 test vectors context"
+	if got := Derive(context, nil); hex.EncodeToString(got[:]) != "2cc39783c223154fea8dfb7c1b1660f2ac2dcbd1c1de8277b0b0dd39b7e50d7d" {
+		t.Errorf("got %x", got)
+	}
+	if Derive("a", []byte("key")) == Derive("b", []byte("key")) || Derive("a", []byte("key")) == Derive("a", []byte("kez")) {
+		t.Error("two purposes or two keys have the same")
 	}
 }

@@ -31,6 +31,9 @@ func TestIdentityStaysTheSame(t *testing.T) {
 	if first.Node.ID() != second.Node.ID() || first.Owner.Key() != second.Owner.Key() || !bytes.Equal(first.Delegation, second.Delegation) {
 		t.Error("the identity changed between two starts")
 	}
+	if first.Node.Derive("a") != second.Node.Derive("a") || first.Node.Derive("a") == first.Node.Derive("b") || first.Node.Derive("a") == first.Owner.Derive("a") {
+		t.Error("derived keys change, or are the same for two purposes")
+	}
 	if !identity.CheckWork(first.Node.ID(), powBits) {
 		t.Error("the id lacks its proof of work")
 	}

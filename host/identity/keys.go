@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -44,6 +45,12 @@ func (n *Node) ID() sdk.NodeID { return NodeIDOf(n.Key(), n.nonce) }
 
 // Sign signs msg with Ed25519; 64 bytes.
 func (s *secret) Sign(msg []byte) []byte { return ed25519.Sign(s.key, msg) }
+
+// Derive makes a secret of 32 bytes for one purpose, which context names in fixed text: the same for the same key
+// whenever it is asked, and another for every other purpose.
+func (s *secret) Derive(context string) [digest.Size]byte {
+	return digest.Derive(context, s.key.Seed())
+}
 
 // Format implements fmt.Formatter, so that no verb reveals the key.
 func (s secret) Format(f fmt.State, _ rune) { f.Write([]byte(redacted)) }

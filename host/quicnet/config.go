@@ -55,11 +55,6 @@ type Config struct {
 	// Institution is what this node claims to be, which peers verify for themselves; nil = nothing.
 	Institution *wire.Institution
 
-	// StatelessResetKey, kept across restarts, lets peers notice at once that an old connection died
-	// with the process. TokenKey keeps address tokens valid across restarts. nil = random.
-	StatelessResetKey *[32]byte
-	TokenKey          *[32]byte
-
 	// Refused is told what was refused, each time, by names that are few; nil = nobody is. It is called from
 	// many goroutines and must return at once.
 	Refused func(what string)

@@ -2,7 +2,6 @@ package quicnet_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -176,10 +175,7 @@ func waitFor(t *testing.T, ok func() bool) {
 // TestRestartedPeerIsFoundAgain: the old connection is dead, and the next call makes a new one at once.
 // The peer comes back on the same address, with the same keys.
 func TestRestartedPeerIsFoundAgain(t *testing.T) {
-	var reset [32]byte
-	rand.Read(reset[:])
-	config := quicnet.Config{StatelessResetKey: &reset}
-	a := node(t, config)
+	a := node(t, quicnet.Config{})
 	id := newIdentity(t)
 	pc, err := quicnet.Bind("127.0.0.1:0")
 	if err != nil {
@@ -187,7 +183,7 @@ func TestRestartedPeerIsFoundAgain(t *testing.T) {
 	}
 	at := pc.LocalAddr().String()
 	mute := &muted{PacketConn: pc}
-	first, err := quicnet.Listen(quicnet.Config{StatelessResetKey: &reset, PowBits: powBits}, id, mute)
+	first, err := quicnet.Listen(quicnet.Config{PowBits: powBits}, id, mute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +202,7 @@ func TestRestartedPeerIsFoundAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := start(t, id, pc, quicnet.Config{StatelessResetKey: &reset})
+	second := start(t, id, pc, quicnet.Config{})
 	begun := time.Now()
 	ping(t, a, contact)
 	if took := time.Since(begun); took > 3*time.Second {

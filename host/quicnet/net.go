@@ -90,7 +90,7 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 	n.handlers[wire.KindDialBack] = n.serveDialBack
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.quic = quicConfig(config, n.windows)
-	n.tr = transport(config, conn, n.gate)
+	n.tr = transport(id, conn, n.gate)
 	if n.listener, err = n.tr.Listen(n.tls, n.quic); err != nil {
 		n.cancel()
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", conn.LocalAddr(), err), conn.Close())
@@ -119,17 +119,17 @@ func quicConfig(c Config, w *windows) *quic.Config {
 // initialWindow is what a peer may have under way before it has shown that it is read from.
 const initialWindow = 512 << 10
 
-func transport(c Config, conn net.PacketConn, g *gate) *quic.Transport {
-	var reset quic.StatelessResetKey
-	var token quic.TokenGeneratorKey
-	rand.Read(reset[:])
-	rand.Read(token[:])
-	if c.StatelessResetKey != nil {
-		reset = *c.StatelessResetKey
-	}
-	if c.TokenKey != nil {
-		token = *c.TokenKey
-	}
+// What the node key is made into, beside itself: never change these.
+const (
+	resetContext = "tesseras quic stateless reset 1"
+	tokenContext = "tesseras quic address token 1"
+)
+
+// transport makes the node's end of QUIC. Its keys are the same after a restart, so that peers notice at once
+// that an old connection died with the process, and addresses that proved themselves need not do so again.
+func transport(id *identity.Identity, conn net.PacketConn, g *gate) *quic.Transport {
+	reset := quic.StatelessResetKey(id.Node.Derive(resetContext))
+	token := quic.TokenGeneratorKey(id.Node.Derive(tokenContext))
 	return &quic.Transport{
 		Conn:                conn,
 		StatelessResetKey:   &reset,

@@ -27,7 +27,8 @@ type Config struct {
 	MaxHalfOpen    int           // TLS handshakes with strangers under way at once; 256
 	// SourceHandshakes and SourceRequests are how many of them one source may begin a second, on average;
 	// four times as many at once. A source is an IPv4 address or the /56 of an IPv6 address; loopback and
-	// private ones may have sixteen times as many, since many nodes may be behind them. 32, and 1,000.
+	// private ones may have sixteen times as many, since many nodes may be behind them. 32, and 1,000. All nodes
+	// of one owner together have as many requests as one source.
 	SourceHandshakes, SourceRequests float64
 	MaxStreams                       int // requests one peer may have open at once on a connection, and served in all; 32
 	MaxRequests                      int // requests being served at once, of all peers; 512 (every peer may have one)

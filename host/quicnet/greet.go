@@ -175,11 +175,19 @@ func (n *Net) welcome(q *quic.Conn) {
 	n.adopt(c)
 }
 
-func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (*conn, error) {
+func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (c *conn, err error) {
 	who, err := contactOf(q.ConnectionState().TLS, n.config.PowBits)
 	if err != nil {
 		return nil, err
 	}
+	if err := n.denied(who.Key); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if isFault(err) { // of the node; which owner it has is not known
+			n.bans.blame(time.Now(), who.Key)
+		}
+	}()
 	if who.Key == n.id.Node.Key() {
 		return nil, named(RefusedSelf, wire.Refuse(wire.Code_DENIED, "that is this node itself"))
 	}
@@ -203,8 +211,10 @@ func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (*conn, error) {
 		return nil, wire.Refuse(wire.Code_BUSY, "this node is stopping")
 	}
 	seen := addrPort(q.RemoteAddr())
-	c, err := n.newConn(q, hello, who, seen, false)
-	if err != nil {
+	if c, err = n.newConn(q, hello, who, seen, false); err != nil {
+		return nil, err
+	}
+	if err := n.denied(c.peer.Owner); err != nil {
 		return nil, err
 	}
 	if err := n.reserve(false); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // Handler serves one request. It answers over the stream; what it returns ends the exchange: nil ends
@@ -42,6 +43,8 @@ type Net struct {
 
 	gate      *gate
 	requests  *sources
+	owners    *paces[sdk.OwnerKey] // of requests, over all nodes of an owner
+	bans      *bans
 	absent    *absent
 	dialBacks dialBacks
 	checks    dialBacks // of addresses that peers claim
@@ -79,6 +82,8 @@ func Listen(config Config, id *identity.Identity, conn net.PacketConn) (*Net, er
 		buffers:  sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }},
 		gate:     newGate(config),
 		requests: newSources(config.SourceRequests, maxSources),
+		owners:   newPaces[sdk.OwnerKey](config.SourceRequests, burstOf(config.SourceRequests), maxSources),
+		bans:     newBans(),
 		views:    views{owns: onThisComputer},
 		absent:   newAbsent(config.RetryFirst, config.RetryMost),
 		door:     door{places: config.MaxHandshakes},

@@ -22,9 +22,11 @@ const (
 	RefusedDelegation  = "delegation"      // a node key that its owner does not vouch for
 	RefusedVersion     = "version"         // no version in common
 	RefusedWrongPeer   = "wrong_peer"      // another key than was dialled
+	RefusedBanned      = "banned"          // a key that broke the protocol too often
 	RefusedSelf        = "self"            // this node's own key
 	RefusedPool        = "pool"            // every connection in use
 	RefusedRate        = "request_rate"    // requests faster than one source may send them
+	RefusedOwner       = "owner_rate"      // requests faster than all nodes of one owner may send them
 	RefusedShare       = "request_share"   // more requests at once than a peer, its network, or all may have
 	RefusedPrivate     = "private_address" // a private address, of a peer seen at a public one
 	RefusedClaim       = "address"         // an address at which the peer was not found

@@ -57,12 +57,21 @@ func (n *Net) serveStream(c *conn, str *quic.Stream) {
 	n.refused(err)
 	n.log.Debug("request failed", "peer", c.peer.ID().Short(), "request", wire.KindOf(m), "err", err)
 	s.refuse(refusalFor(err))
+	n.blame(c, err)
 }
 
-// serveRequest serves a request, unless there are too many.
+// serveRequest serves a request, unless there are too many, of a source or an owner or in all.
 func (n *Net) serveRequest(ctx context.Context, s *Stream, m wire.Message) error {
-	if !n.requests.allow(s.conn.peer.Seen.Addr(), cost(m), time.Now()) {
+	from := s.conn.peer
+	if err := n.denied(from.Contact.Key, from.Owner); err != nil {
+		return err
+	}
+	now, at := time.Now(), from.Seen.Addr()
+	if !n.requests.allow(at, cost(m), now) {
 		return named(RefusedRate, wire.Refuse(wire.Code_BUSY, "too many requests from one address").Later(time.Second))
+	}
+	if !n.owners.allow(from.Owner, haste(at), cost(m), now) {
+		return named(RefusedOwner, wire.Refuse(wire.Code_BUSY, "too many requests of one owner").Later(time.Second))
 	}
 	if !n.begin(s.conn) {
 		return named(RefusedShare, wire.Refuse(wire.Code_BUSY, "too many requests at once").Later(time.Second))

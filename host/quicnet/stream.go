@@ -98,6 +98,7 @@ func (s *Stream) refusalBehind(err error) error {
 func (s *Stream) Recv() (wire.Message, error) {
 	m, err := s.recv()
 	if err != nil {
+		s.net.blame(s.conn, err)
 		return nil, s.explain("receive", err)
 	}
 	if e, is := m.(*wire.Error); is {

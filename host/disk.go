@@ -150,6 +150,3 @@ func (b behindDisk) Handle(kind wire.Kind, handle quicnet.Handler) {
 		return handle(ctx, from, s, m)
 	})
 }
-
-// capMaintenance is the capability bit of a node that cannot look at its disk.
-const capMaintenance = 1

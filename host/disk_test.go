@@ -9,6 +9,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/peer"
+	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -61,6 +62,9 @@ func TestADiskThatIsGoneIsNoLoss(t *testing.T) {
 	holder = holder.restart()
 	if c := code(holder); c != wire.Code_MAINTENANCE {
 		t.Errorf("started without its disk it answers %s", c)
+	}
+	if met, err := asker.net.Dial(t.Context(), asker.contact(holder)); err != nil || met.Capabilities != quicnet.CapMaintenance {
+		t.Errorf("it says Hello with capabilities %b, %v", met.Capabilities, err)
 	}
 	if err := os.RemoveAll(objects); err != nil {
 		t.Fatal(err)

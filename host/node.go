@@ -147,6 +147,7 @@ func (n *Node) openNetwork() error {
 		Advertise:      advertise,
 		Software:       "tesseras " + Version,
 		FreeBytes:      n.spare,
+		Capabilities:   n.capabilities,
 		Institution:    n.claim(),
 		Refused:        n.refusals.count,
 		Log:            n.log,
@@ -255,10 +256,18 @@ func (n *Node) joinServices() {
 
 // pong tells that the node is alive, and what it would still take.
 func (n *Node) pong(_ context.Context, _ quicnet.Peer, s *quicnet.Stream, _ wire.Message) error {
-	if n.disk.here() != nil {
-		return s.Send(&wire.Pong{Capabilities: capMaintenance})
+	if bits := n.capabilities(); bits != 0 {
+		return s.Send(&wire.Pong{Capabilities: bits})
 	}
 	return s.Send(&wire.Pong{FreeBytes: n.spare()})
+}
+
+// capabilities are the bits that peers are shown: whether this node can look at its disk.
+func (n *Node) capabilities() uint64 {
+	if n.disk.here() != nil {
+		return quicnet.CapMaintenance
+	}
+	return 0
 }
 
 // met takes a verified peer into the address book. Somebody who was not there before may take what

@@ -51,8 +51,7 @@ type Config struct {
 	Advertise netip.AddrPort // where peers are told to dial, which they check; zero = where they see us
 	Software  string         // name and version shown to peers; "tesseras"
 	FreeBytes func() uint64  // what this node would still take; nil = not said
-	// Capabilities are shown to peers as they are.
-	Capabilities uint64
+	Capabilities func() uint64 // shown to peers as they are when a connection begins; nil = none
 	// Institution is what this node claims to be, which peers verify for themselves; nil = nothing.
 	Institution *wire.Institution
 
@@ -98,6 +97,9 @@ func (c Config) withDefaults() Config {
 	or(&c.ConnectionWindow, 4*mib)
 	or(&c.WindowBudget, 64*mib)
 	or(&c.Software, "tesseras")
+	if c.Capabilities == nil {
+		c.Capabilities = func() uint64 { return 0 }
+	}
 	if c.FreeBytes == nil {
 		c.FreeBytes = func() uint64 { return 0 }
 	}

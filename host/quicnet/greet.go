@@ -238,7 +238,7 @@ func (n *Net) hello(seen netip.AddrPort) *wire.Hello {
 	return &wire.Hello{
 		Owner: owner[:], Delegation: n.id.Delegation, Versions: []uint32{protocolVersion}, Software: n.config.Software,
 		Listen: wire.NewAddress(listen), Seen: wire.NewAddress(seen),
-		FreeBytes: n.config.FreeBytes(), Capabilities: n.config.Capabilities, Instance: n.instance,
+		FreeBytes: n.config.FreeBytes(), Capabilities: n.config.Capabilities(), Instance: n.instance,
 		Institution: n.config.Institution,
 	}
 }

@@ -21,6 +21,7 @@ var floor = map[string]int{
 	"sdk":         0,
 	"host/vfs":    0,
 	"host/digest": 0,
+	"host/tempo":  0,
 
 	"plugins/placement":   1,
 	"plugins/reciprocity": 1,

@@ -30,13 +30,17 @@ func RestoreSpace(p Params) int64 { return int64(p.Data) * p.ShardSize() }
 // restart, Complete tells what is whole and removes the rest, and the work goes on from there.
 //
 //	<index>.shard   a shard that was written to its end
-//	<index>.part    a shard that is being received
+//	<index>.part    a shard that is being received; <index>.2.part and so on where it comes from several
 //	hashes          written when Encode is done: the parameters and every checksum
 //
-// Different shards may be used by different goroutines at a time.
+// Different shards may be used by different goroutines at a time, and one may be received by several: the
+// first that commits it makes it whole, and the next puts the same in its place.
 type Spool struct {
 	fsys vfs.FS
 	dir  string
+
+	mu    sync.Mutex // guards parts
+	parts map[string]bool
 }
 
 var _ Sink = (*Spool)(nil)
@@ -46,7 +50,7 @@ func OpenSpool(fsys vfs.FS, dir string) (*Spool, error) {
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", dir, err)
 	}
-	return &Spool{fsys: fsys, dir: dir}, nil
+	return &Spool{fsys: fsys, dir: dir, parts: map[string]bool{}}, nil
 }
 
 // Create implements Sink: it begins a shard anew.
@@ -162,15 +166,34 @@ func (s *Spool) Receive(plan *FragmentPlan, index int) (*ShardWriter, error) {
 	if index < 0 || index >= len(plan.Fragments) {
 		return nil, fmt.Errorf("receive shard %d of %d: %w", index, len(plan.Fragments), ErrParams)
 	}
-	part := s.path(strconv.Itoa(index) + ".part")
+	part := s.takePart(index)
 	f, err := s.create(part)
 	if err != nil {
+		s.dropPart(part)
 		return nil, fmt.Errorf("receive shard %d: %w", index, err)
 	}
 	return &ShardWriter{
 		spool: s, file: f, part: part, index: index,
 		left: plan.ShardSize(), want: plan.Fragments[index], hash: digest.New(),
 	}, nil
+}
+
+// takePart gives a name for a shard to be received under that nobody else uses now.
+func (s *Spool) takePart(index int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	part := s.path(strconv.Itoa(index) + ".part")
+	for n := 2; s.parts[part]; n++ {
+		part = s.path(fmt.Sprintf("%d.%d.part", index, n))
+	}
+	s.parts[part] = true
+	return part
+}
+
+func (s *Spool) dropPart(part string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.parts, part)
 }
 
 // Remove deletes the spool and all that is in it.
@@ -248,6 +271,7 @@ func (w *ShardWriter) Commit() error {
 		return fmt.Errorf("receive shard %d: %w", w.index, err)
 	}
 	w.kept = true
+	w.spool.dropPart(w.part)
 	return nil
 }
 
@@ -256,6 +280,7 @@ func (w *ShardWriter) Close() error {
 	if w.kept {
 		return nil
 	}
+	defer w.spool.dropPart(w.part)
 	w.file.Close()
 	if err := w.spool.fsys.Remove(w.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("drop shard %d: %w", w.index, err)

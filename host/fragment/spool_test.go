@@ -295,3 +295,32 @@ func TestSpoolOnAFullDisk(t *testing.T) {
 		t.Errorf("the spool is still there: %v", err)
 	}
 }
+
+// TestOneShardFromTwo: both are received at a time, and neither spoils the other.
+func TestOneShardFromTwo(t *testing.T) {
+	p := coded(2, 1, 100, 500)
+	shards, plan := encoded(t, p, randomBytes(35, int(p.Packed)))
+	s, dir := newSpool(t)
+	var both [2]*ShardWriter
+	for i := range both {
+		w, err := s.Receive(plan, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		both[i] = w
+		w.Write(shards[1][:30])
+	}
+	for _, w := range both {
+		w.Write(shards[1][30:])
+		if err := w.Commit(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if got, err := s.Complete(t.Context(), plan); err != nil || !slices.Equal(got, []int{1}) {
+		t.Errorf("Complete: %v, %v", got, err)
+	}
+}

@@ -1,8 +1,9 @@
 // Package gather answers: which k fragments can I get, from whom, soonest?
 //
 // It fetches any k fragments of a tessera from those who hold them into a spool, several at a time.
-// A source that is slow is hedged: another fragment is asked of another peer, and whichever k are
-// whole first win. What it hands over has been hashed against the plan.
+// A source that stands still, or is far slower than the others, is hedged: another fragment is asked of
+// another peer, or the same where no other is left, and whichever k are whole first win. What it hands
+// over has been hashed against the plan.
 package gather
 
 import (
@@ -11,10 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/tempo"
 )
 
 // Source is a peer and the fragments it says it holds.
@@ -24,7 +25,8 @@ type Source struct {
 }
 
 // Fetcher gets one fragment from one peer to a safe place and returns once its hash was found right.
-// It reports bytes as they come through progress, which tells a slow source from a dead one.
+// It reports bytes as they come through progress, which tells a slow source from a dead one. The same
+// fragment may be fetched from two peers at a time.
 type Fetcher interface {
 	Fetch(ctx context.Context, from identity.Contact, index int, progress func(bytes int)) error
 }
@@ -33,6 +35,9 @@ type Fetcher interface {
 type Config struct {
 	Concurrent int           // fetches at a time; 0 = 4
 	Stall      time.Duration // silence after which a fetch is hedged by another; 0 = 2 s
+	Size       int64         // bytes of a fragment, to tell who is slow; 0 = only silence tells
+	// More gives sources that become known later and is closed after the last; nil = there are none.
+	More <-chan Source
 	// Progress is told the bytes that arrived, from several goroutines; may be nil.
 	Progress func(bytes int)
 }
@@ -69,9 +74,11 @@ func Any(ctx context.Context, sources []Source, have []int, need int, fetcher Fe
 		fetcher: fetcher,
 		config:  config,
 		offers:  offersOf(sources, have),
+		have:    have,
 		need:    need,
+		field:   tempo.NewField(config.Size),
 		load:    map[identity.Contact]int{},
-		taken:   map[int]bool{},
+		slow:    map[identity.Contact]bool{},
 		results: make(chan result),
 	}
 	r.config.Concurrent = cmp.Or(config.Concurrent, 4)
@@ -106,13 +113,18 @@ type result struct {
 // flight is a fetch under way.
 type flight struct {
 	offer
+	*tempo.Transfer
 	cancel context.CancelFunc
-	last   atomic.Int64 // unix nanoseconds of the latest sign of life
 	hedged bool
 	ended  bool // because another peer has the fragment too
 }
 
-// errStalled tells that a source was given up because it stood still and another has the same.
+func (f *flight) end() {
+	f.ended = true
+	f.cancel()
+}
+
+// errStalled tells that a source was given up because it was too slow and another has the same.
 var errStalled = errors.New("stalled")
 
 // run is the state of one gathering; only loop's goroutine touches it.
@@ -120,10 +132,12 @@ type run struct {
 	fetcher Fetcher
 	config  Config
 	offers  []offer // not tried yet, lowest index first
+	have    []int   // from the beginning
 	need    int
+	field   *tempo.Field
 	flights []*flight
-	load    map[identity.Contact]int // fetches under way by peer
-	taken   map[int]bool             // indices under way or here
+	load    map[identity.Contact]int  // fetches under way by peer
+	slow    map[identity.Contact]bool // peers whose latest fetch was hedged
 	got     []Got
 	causes  []error
 	results chan result
@@ -134,16 +148,11 @@ func (r *run) loop(ctx context.Context, cancel context.CancelFunc) ([]Got, error
 	defer tick.Stop()
 	defer r.drain(cancel)
 	for {
-		for len(r.got) < r.need && r.active() < min(r.config.Concurrent, r.need-len(r.got)) {
-			if !r.start(ctx) {
-				r.relieve()
-				break
-			}
-		}
+		r.fill(ctx)
 		if len(r.got) >= r.need {
 			return r.got, nil
 		}
-		if len(r.flights) == 0 {
+		if len(r.flights) == 0 && r.config.More == nil {
 			return r.got, &InsufficientError{Have: len(r.got), Need: r.need, Causes: r.causes}
 		}
 		select {
@@ -151,16 +160,37 @@ func (r *run) loop(ctx context.Context, cancel context.CancelFunc) ([]Got, error
 			return r.got, ctx.Err()
 		case res := <-r.results:
 			r.land(res)
+		case s, more := <-r.config.More:
+			r.learn(s, more)
 		case <-tick.C:
 			r.hedge()
 		}
 	}
 }
 
+// fill starts fetches until all places are taken.
+func (r *run) fill(ctx context.Context) {
+	for len(r.got) < r.need && r.active() < min(r.config.Concurrent, r.need-len(r.got)) {
+		if !r.start(ctx) {
+			r.relieve()
+			return
+		}
+	}
+}
+
+// learn takes in a source that became known later.
+func (r *run) learn(s Source, more bool) {
+	if !more {
+		r.config.More = nil
+		return
+	}
+	r.offers = append(r.offers, offersOf([]Source{s}, r.have)...)
+}
+
 // active counts the flights that move: a hedged one no longer takes a place.
 func (r *run) active() (n int) {
 	for _, f := range r.flights {
-		if !f.hedged {
+		if !f.hedged && !f.ended {
 			n++
 		}
 	}
@@ -170,28 +200,21 @@ func (r *run) active() (n int) {
 // perPeer is how many fetches one peer serves at a time while others could serve too.
 const perPeer = 2
 
-// start takes the next offer: the lowest index that nobody fetches yet, from a peer that is not busy
-// where there is one.
+// start takes the next offer.
 func (r *run) start(ctx context.Context) bool {
-	free := func(o offer) bool { return !r.taken[o.index] }
-	best := slices.IndexFunc(r.offers, func(o offer) bool { return free(o) && r.load[o.peer] < perPeer })
-	if best < 0 {
-		best = slices.IndexFunc(r.offers, free)
-	}
-	if best < 0 {
+	at := r.next()
+	if at < 0 {
 		return false
 	}
-	o := r.offers[best]
-	r.offers = slices.Delete(r.offers, best, best+1)
+	o := r.offers[at]
+	r.offers = slices.Delete(r.offers, at, at+1)
 	fctx, cancel := context.WithCancel(ctx)
-	f := &flight{offer: o, cancel: cancel}
-	f.last.Store(time.Now().UnixNano())
+	f := &flight{offer: o, cancel: cancel, Transfer: r.field.Begin()}
 	r.flights = append(r.flights, f)
 	r.load[o.peer]++
-	r.taken[o.index] = true
 	go func() {
 		err := r.fetcher.Fetch(fctx, o.peer, o.index, func(n int) {
-			f.last.Store(time.Now().UnixNano())
+			f.Moved(n)
 			if r.config.Progress != nil {
 				r.config.Progress(n)
 			}
@@ -201,19 +224,78 @@ func (r *run) start(ctx context.Context) bool {
 	return true
 }
 
+// next finds the best offer, -1 when there is none: the lowest index that nobody fetches yet, from the
+// peer that is least busy; before a slow peer is asked for more, what it is slow with is asked of another.
+func (r *run) next() int {
+	free := func(o offer) bool { return !r.arrived(o.index) && len(r.flying(o.index)) == 0 }
+	idle := func(o offer) bool { return r.load[o.peer] < perPeer }
+	quick := func(o offer) bool { return !r.slow[o.peer] }
+	for _, fits := range []func(offer) bool{
+		func(o offer) bool { return free(o) && quick(o) && idle(o) },
+		func(o offer) bool { return free(o) && quick(o) },
+		func(o offer) bool { return quick(o) && r.second(o) },
+		func(o offer) bool { return free(o) && idle(o) },
+		free,
+		r.second,
+	} {
+		if at := slices.IndexFunc(r.offers, fits); at >= 0 {
+			return r.leastBusy(at, fits)
+		}
+	}
+	return -1
+}
+
+// leastBusy finds, of the offers of one fragment that fit, that of the peer with the fewest fetches under way.
+func (r *run) leastBusy(best int, fits func(offer) bool) int {
+	for at, o := range r.offers {
+		if o.index == r.offers[best].index && fits(o) && r.load[o.peer] < r.load[r.offers[best].peer] {
+			best = at
+		}
+	}
+	return best
+}
+
+// second tells whether an offer is of a fragment that one other peer is too slow with.
+func (r *run) second(o offer) bool {
+	under := r.flying(o.index)
+	return !r.arrived(o.index) && len(under) == 1 && under[0].hedged && under[0].peer != o.peer
+}
+
+// flying lists the fetches of a fragment that are under way.
+func (r *run) flying(index int) (list []*flight) {
+	for _, f := range r.flights {
+		if f.index == index {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// arrived tells whether a fragment is here.
+func (r *run) arrived(index int) bool {
+	return slices.ContainsFunc(r.got, func(g Got) bool { return g.Index == index })
+}
+
 func (r *run) land(res result) {
 	res.cancel()
+	res.End(res.err == nil)
 	r.flights = slices.DeleteFunc(r.flights, func(f *flight) bool { return f == res.flight })
 	r.load[res.peer]--
+	if r.arrived(res.index) {
+		return // another was sooner
+	}
 	if res.err != nil && res.ended {
 		res.err = errStalled
 	}
 	if res.err == nil {
 		r.got = append(r.got, Got{res.index, res.peer})
+		delete(r.slow, res.peer)
+		for _, f := range r.flying(res.index) {
+			f.end()
+		}
 		return
 	}
 	r.causes = append(r.causes, fmt.Errorf("fragment %d from %s: %w", res.index, res.peer.ID().Short(), res.err))
-	delete(r.taken, res.index)
 	r.yieldTo(res.peer)
 }
 
@@ -231,26 +313,30 @@ func btoi(b bool) int {
 	return 0
 }
 
-// hedge gives the place of each stalled flight to another; the flight itself may still win.
+// hedge gives the place of each flight that stands still, or is far slower than others, to another; the
+// flight itself may still win.
 func (r *run) hedge() {
-	limit := time.Now().Add(-r.config.Stall).UnixNano()
 	for _, f := range r.flights {
-		stalled := f.last.Load() < limit
-		if stalled && !f.hedged {
+		slow := f.Late() || f.Silence() > r.config.Stall
+		if slow && !f.hedged {
 			r.yieldTo(f.peer)
+			r.slow[f.peer] = true
 		}
-		f.hedged = stalled
+		f.hedged = slow
 	}
 }
 
-// relieve ends stalled flights whose fragment another peer has too, when there is no other fragment
-// left to ask for. Two fetches of one fragment at a time would meet in the spool.
+// relieve ends the worse of two fetches of one fragment that are both too slow, where yet another peer has
+// it and there is no other fragment left to ask for.
 func (r *run) relieve() {
 	for _, f := range r.flights {
-		other := func(o offer) bool { return o.index == f.index && o.peer != f.peer }
-		if f.hedged && !f.ended && slices.ContainsFunc(r.offers, other) {
-			f.ended = true
-			f.cancel()
+		two := r.flying(f.index)
+		if len(two) < 2 || slices.ContainsFunc(two, func(f *flight) bool { return f.ended || !f.hedged }) {
+			continue
+		}
+		third := func(o offer) bool { return o.index == f.index && o.peer != two[0].peer && o.peer != two[1].peer }
+		if slices.ContainsFunc(r.offers, third) {
+			slices.MaxFunc(two, func(a, b *flight) int { return cmp.Compare(a.Left(), b.Left()) }).end()
 		}
 	}
 }

@@ -105,24 +105,6 @@ func TestAPeerThatHangsStallsNobody(t *testing.T) {
 	})
 }
 
-func TestASlowPeerThatMovesIsNotHedged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		slow := func(_ context.Context, _ int, progress func(int)) error {
-			for range 20 {
-				time.Sleep(time.Second)
-				progress(1)
-			}
-			return nil
-		}
-		p := &peers{do: map[byte]func(context.Context, int, func(int)) error{1: slow}}
-		sources := []gather.Source{{Peer: peer(1), Fragments: []int{0}}, {Peer: peer(2), Fragments: []int{1}}}
-		got, err := gather.Any(t.Context(), sources, nil, 1, p, gather.Config{Concurrent: 1})
-		if err != nil || !slices.Equal(indices(got), []int{0}) || len(p.asked) != 1 {
-			t.Errorf("got %v, asked %v, %v", indices(got), p.asked, err)
-		}
-	})
-}
-
 func TestTooFewIsATypedError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &peers{do: map[byte]func(context.Context, int, func(int)) error{2: refuse}}

@@ -159,6 +159,7 @@ func (s *Service) fetchFrom(ctx context.Context, c *Collected, sources []gather.
 	need := c.Plan.Data - len(c.have)
 	got, err := gather.Any(ctx, sources, c.have, need, fetcher{s.network, c.Plan, c.spool}, gather.Config{
 		Concurrent: s.config.Concurrent,
+		Size:       c.Plan.ShardSize(),
 		Progress:   sum.add,
 	})
 	for _, g := range got {

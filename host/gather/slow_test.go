@@ -38,9 +38,9 @@ func TestASlowPeerIsHedgedByHowMuchSlowerItIs(t *testing.T) {
 		slow   int
 		hedged bool
 	}{
-		"half as fast":       {usual / 2, false},
-		"a third":            {usual / 3, false},
-		"an eighth":          {usual / 8, true},
+		"half as fast":        {usual / 2, false},
+		"a third":             {usual / 3, false},
+		"an eighth":           {usual / 8, true},
 		"as slow as it dares": {trickle, true},
 	} {
 		t.Run(name, func(t *testing.T) {

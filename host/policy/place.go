@@ -10,8 +10,8 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// Placement is a decision about who holds what. Its fields do not change; Next follows what becomes
-// of it. It is safe for concurrent use.
+// Placement is a decision about who holds what. Its fields do not change; Next and Beside follow what
+// becomes of it. It is safe for concurrent use.
 type Placement struct {
 	Source
 	Reason           string
@@ -31,7 +31,7 @@ type Placement struct {
 type Assignment struct {
 	Fragment   uint32
 	Peer       sdk.NodeID
-	Alternates []sdk.NodeID // in the policy's order; use Next
+	Alternates []sdk.NodeID // in the policy's order; use Next or Beside
 	Reason     string
 }
 
@@ -163,19 +163,45 @@ func newPlacement(source Source, asked *sdk.PlaceRequest, response *sdk.PlaceRes
 func (p *Placement) Next(fragment uint32, failed sdk.NodeID) (sdk.NodeID, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, a := range p.Assignments {
-		if a.Fragment == fragment && p.holder[i] == failed {
-			to, ok := p.nextLocked(i)
-			p.moved(fragment, failed, to)
-			return to, ok
-		}
+	i := p.assignmentLocked(fragment, failed)
+	if i < 0 {
+		return sdk.NodeID{}, false
 	}
-	return sdk.NodeID{}, false
+	to, ok := p.nextLocked(i, func(to sdk.NodeID) error { return p.tally.replace(fragment, failed, to) })
+	p.moved(fragment, failed, to)
+	return to, ok
 }
 
-func (p *Placement) nextLocked(i int) (sdk.NodeID, bool) {
-	failed, choices := p.holder[i], slices.Clone(p.Assignments[i].Alternates)
-	p.tried[i][failed] = struct{}{}
+// Beside finds another peer for a fragment that the one it was given to is slow to take, as Next does, but
+// since that one may take it yet the rules count both. Whoever is found has the fragment from then on.
+func (p *Placement) Beside(fragment uint32, slow sdk.NodeID) (sdk.NodeID, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.assignmentLocked(fragment, slow)
+	if i < 0 {
+		return sdk.NodeID{}, false
+	}
+	to, ok := p.nextLocked(i, func(to sdk.NodeID) error { return p.tally.beside(fragment, to) })
+	if ok {
+		p.moved(fragment, slow, to)
+	}
+	return to, ok
+}
+
+// assignmentLocked finds the copy of a fragment that a peer has by now, -1 when there is none.
+func (p *Placement) assignmentLocked(fragment uint32, holder sdk.NodeID) int {
+	for i, a := range p.Assignments {
+		if a.Fragment == fragment && p.holder[i] == holder {
+			return i
+		}
+	}
+	return -1
+}
+
+// nextLocked goes through the alternates of a copy until the rules let one enter.
+func (p *Placement) nextLocked(i int, enter func(to sdk.NodeID) error) (sdk.NodeID, bool) {
+	choices := slices.Clone(p.Assignments[i].Alternates)
+	p.tried[i][p.holder[i]] = struct{}{}
 	slices.SortStableFunc(choices, func(a, b sdk.NodeID) int {
 		return p.tally.peers[a].fragments() - p.tally.peers[b].fragments()
 	})
@@ -183,7 +209,7 @@ func (p *Placement) nextLocked(i int) (sdk.NodeID, bool) {
 		if _, tried := p.tried[i][to]; tried {
 			continue
 		}
-		if err := p.tally.replace(p.Assignments[i].Fragment, failed, to); err == nil {
+		if err := enter(to); err == nil {
 			p.holder[i] = to
 			return to, true
 		}

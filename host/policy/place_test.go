@@ -360,6 +360,49 @@ func TestNextKeepsTheCaps(t *testing.T) {
 	}
 }
 
+// TestBesideCountsBoth: a peer that is slow with a fragment may have it yet.
+func TestBesideCountsBoth(t *testing.T) {
+	peers := alone(10)
+	for i := range 4 {
+		peers = append(peers, in(10+i, 200)) // a network of four, two of which may be used
+	}
+	for _, c := range peers[:10] {
+		c.Nearness = 9
+	}
+	e, _, _ := engine(t, Config{})
+	p, err := e.Place(t.Context(), placeRequest(1, 10, peers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := map[sdk.NodeID]bool{}
+	for _, a := range p.Assignments {
+		has := map[sdk.NodeID]bool{a.Peer: true}
+		for at := a.Peer; ; {
+			to, ok := p.Beside(a.Fragment, at)
+			if !ok {
+				break
+			}
+			if has[to] {
+				t.Fatalf("fragment %d at %s twice", a.Fragment, to.Short())
+			}
+			has[to], at = true, to
+			if slices.ContainsFunc(peers[10:], func(c *sdk.Candidate) bool { return sdk.NodeID(c.Id) == to }) {
+				network[to] = true
+			}
+		}
+		if len(has) == 1 {
+			t.Errorf("nobody beside %s for fragment %d", a.Peer.Short(), a.Fragment)
+		}
+	}
+	if len(network) != 2 {
+		t.Errorf("%d peers of the network may have something, two could", len(network))
+	}
+	a := p.Assignments[0]
+	if _, ok := p.Beside(99, a.Peer); ok {
+		t.Error("a fragment that was not placed has another peer")
+	}
+}
+
 func TestWholeCopies(t *testing.T) {
 	r := placeRequest(1, 1, alone(9)...)
 	r.Pieces[0].Copies = 7

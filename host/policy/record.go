@@ -63,7 +63,7 @@ type Mover interface {
 	Moved(Move)
 }
 
-// Move tells that the peer a fragment was given to did not take it.
+// Move tells that the peer a fragment was given to did not take it, or not soon.
 type Move struct {
 	Decision string
 	Time     time.Time

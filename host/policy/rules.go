@@ -231,6 +231,20 @@ func (t *tally) replace(fragment uint32, from, to sdk.NodeID) error {
 	return err
 }
 
+// beside gives one more copy of a fragment to a peer, if every rule allows it by now; else nothing changes.
+func (t *tally) beside(fragment uint32, peer sdk.NodeID) error {
+	t.wanted[fragment]++
+	err := t.give(fragment, peer)
+	if err == nil {
+		if err = t.keepsCaps(peer); err == nil {
+			return nil
+		}
+		t.take(fragment, peer)
+	}
+	t.wanted[fragment]--
+	return err
+}
+
 // restore gives back what take took; that cannot break a rule.
 func (t *tally) restore(fragment uint32, peer sdk.NodeID) {
 	s := t.peers[peer]

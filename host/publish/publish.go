@@ -301,7 +301,7 @@ func (s *Service) push(ctx context.Context, plan *fragment.FragmentPlan, spool *
 		for _, m := range wanting {
 			total += int64(m.Copies) * plan.ShardSize()
 		}
-		pushed := &tally{report: func(n int64) { progress(Pushing, n, total) }}
+		pushed := &tally{report: func(n int64) { progress(Pushing, min(n, total), total) }} // one may be surplus
 		found, err := s.Distributor.Distribute(ctx, scatter.Order{
 			Plan: plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_NEW, Purpose: wire.Purpose_PUBLISH,
 			Prepare: func(ctx context.Context) error { return filled(ctx, fill, plan) },

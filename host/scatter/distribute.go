@@ -107,8 +107,8 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 			job.Holdings = append(job.Holdings, holding(h, views[h.Key]))
 		}
 	}
-	job.Send = func(ctx context.Context, to identity.Contact, index int) error {
-		if err := d.send(ctx, to, index, o); err != nil {
+	job.Send = func(ctx context.Context, to identity.Contact, index int, moved func(int)) error {
+		if err := d.send(ctx, to, index, o, moved); err != nil {
 			return err
 		}
 		if o.Placed != nil {
@@ -119,12 +119,13 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 	return Run(ctx, d.placer, d.config.Concurrent, job)
 }
 
-func (d *Distributor) send(ctx context.Context, to identity.Contact, index int, o Order) error {
-	body, err := o.Open(index)
+func (d *Distributor) send(ctx context.Context, to identity.Contact, index int, o Order, moved func(int)) error {
+	opened, err := o.Open(index)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer opened.Close()
+	body := counted{opened, moved}
 	if o.Self != nil && to.Key == o.Self.Peer.Key {
 		return o.Keep(ctx, index, body)
 	}
@@ -135,6 +136,19 @@ func (d *Distributor) send(ctx context.Context, to identity.Contact, index int, 
 		return err
 	}
 	return d.book.Acknowledge(to, receipt)
+}
+
+// counted tells how many bytes were read.
+type counted struct {
+	io.Reader
+	moved func(bytes int)
+}
+
+// Read implements io.Reader.
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.moved(n)
+	return n, err
 }
 
 // selfHolding is what the policy sees of what this node holds itself.

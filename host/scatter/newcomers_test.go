@@ -17,7 +17,7 @@ func job(missingFragments int, peers []scatter.Candidate, send func(identity.Con
 	return scatter.Job{
 		Tessera: sdk.TesseraID{1}, Tier: sdk.FragmentationTier_MEDIUM, Data: 16, Parity: 8, ShardSize: 1000,
 		Intent: sdk.Intent_REPAIR, Caps: &sdk.Caps{Replicas: 7}, Missing: missing(missingFragments), Candidates: peers,
-		Send: func(_ context.Context, to identity.Contact, _ int) error { return send(to) },
+		Send: func(_ context.Context, to identity.Contact, _ int, _ func(int)) error { return send(to) },
 	}
 }
 
@@ -58,7 +58,7 @@ func TestPreparationComesOnceAndOnlyIfSomebodyIsThere(t *testing.T) {
 		t.Errorf("with nobody there: %v, prepared %d times", err, prepared)
 	}
 	calls := 0
-	j.Candidates, j.Send = candidates(6), func(context.Context, identity.Contact, int) error {
+	j.Candidates, j.Send = candidates(6), func(context.Context, identity.Contact, int, func(int)) error {
 		if calls++; calls < 8 {
 			return errors.New("full") // so that the policy is asked again
 		}
@@ -69,7 +69,7 @@ func TestPreparationComesOnceAndOnlyIfSomebodyIsThere(t *testing.T) {
 	}
 	broken := errors.New("disk")
 	j.Prepare = func(context.Context) error { return broken }
-	j.Send = func(context.Context, identity.Contact, int) error {
+	j.Send = func(context.Context, identity.Contact, int, func(int)) error {
 		t.Error("pushed what was not prepared")
 		return nil
 	}

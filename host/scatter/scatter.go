@@ -1,9 +1,10 @@
 // Package scatter answers: which peers get these fragments, and did they take them?
 //
 // It asks the placement policy and pushes with bounded concurrency. What is refused goes to the policy's
-// alternates, the host's rules checked again each time; for the rest the policy is asked anew, with the
-// peers that failed left out and those that took something counted. What cannot be placed is reported,
-// never forgotten.
+// alternates, the host's rules checked again each time, and so does what a peer is far slower with than
+// others are: whoever takes it first has it. For the rest the policy is asked anew, with the peers that
+// failed left out and those that took something counted. What cannot be placed is reported, never
+// forgotten.
 package scatter
 
 import (
@@ -16,12 +17,10 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/policy"
-	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/host/tempo"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -53,9 +52,10 @@ type Job struct {
 	AtMost int
 	// Prepare is called once, when somebody was found and before the first Send; nil is nothing to do.
 	Prepare func(ctx context.Context) error
-	// Send pushes one fragment to one peer and returns nil once the peer's receipt is safe. It is
-	// called from several goroutines.
-	Send func(ctx context.Context, to identity.Contact, index int) error
+	// Send pushes one fragment to one peer, tells moved of the bytes as they go, and returns nil once the
+	// peer's receipt is safe. It is called from several goroutines, and for one fragment may be called for
+	// two peers at a time; the later of both ends by its context unless its receipt is safe by then.
+	Send func(ctx context.Context, to identity.Contact, index int, moved func(bytes int)) error
 }
 
 // Placed is a fragment that found a holder.
@@ -78,7 +78,8 @@ func (f Failure) Error() string {
 // Unwrap gives the reason.
 func (f Failure) Unwrap() error { return f.Err }
 
-// Result tells what became of a job.
+// Result tells what became of a job. Of a fragment that was pushed to two peers, since the first was slow,
+// both may have it.
 type Result struct {
 	Placed   []Placed
 	Left     []health.Missing // without a holder still
@@ -87,8 +88,8 @@ type Result struct {
 	Reason   string // why something is left, in the policy's words
 }
 
-// Run places and pushes until nothing is left or no further peer takes anything. concurrent bounds
-// the pushes under way. An error means that the job was cut short or the policy could not answer;
+// Run places and pushes until nothing is left or no further peer takes anything. concurrent bounds the
+// fragments under way; each is pushed to one peer, or while that one is too slow to two. An error means that the job was cut short or the policy could not answer;
 // the result is true in either case.
 func Run(ctx context.Context, placer Placer, concurrent int, job Job) (Result, error) {
 	r := &run{
@@ -97,7 +98,9 @@ func Run(ctx context.Context, placer Placer, concurrent int, job Job) (Result, e
 		concurrent: max(concurrent, 1),
 		left:       slices.Clone(job.Missing),
 		holdings:   cloneHoldings(job.Holdings),
+		field:      tempo.NewField(job.ShardSize),
 		failed:     map[identity.Contact]bool{},
+		slow:       map[identity.Contact]bool{},
 	}
 	err := r.rounds(ctx)
 	r.result.Left = r.left
@@ -112,25 +115,32 @@ type run struct {
 	left       []health.Missing
 	holdings   []*sdk.Holding
 	prepared   bool
+	field      *tempo.Field
+	readmitted bool // the slow ones: nobody else is left
+	spare      bool // there are willing peers that the latest question left out
 
 	mu     sync.Mutex // guards below while pushes are under way
 	failed map[identity.Contact]bool
+	slow   map[identity.Contact]bool // left out while there are others
 	result Result
 }
 
 func (r *run) rounds(ctx context.Context) error {
 	for len(r.left) > 0 {
-		candidates := slices.DeleteFunc(slices.Clone(r.Candidates), func(c Candidate) bool { return r.failed[c.Peer] })
+		candidates := r.willing()
 		if len(candidates) == 0 {
+			if r.readmit() {
+				continue
+			}
 			r.result.Reason = cmp.Or(r.result.Reason, "no peer is left that could take it")
 			return nil
-		}
-		if r.AtMost > 0 {
-			candidates = candidates[:min(r.AtMost, len(candidates))]
 		}
 		placement, err := r.placer.Place(ctx, r.request(candidates))
 		var deferred *policy.DeferredError
 		if errors.As(err, &deferred) {
+			if r.readmit() {
+				continue
+			}
 			r.result.Reason = deferred.Reason
 			return nil
 		}
@@ -142,16 +152,36 @@ func (r *run) rounds(ctx context.Context) error {
 		if err := r.prepare(ctx); err != nil {
 			return err
 		}
-		failures := len(r.result.Failures)
+		failures, slow := len(r.result.Failures), len(r.slow)
 		r.push(ctx, placement)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if len(r.result.Failures) == failures {
+		if len(r.result.Failures) == failures && len(r.slow) == slow && !r.readmit() {
 			return nil // all that the policy would place is placed
 		}
 	}
 	return nil
+}
+
+// willing lists the peers the policy is asked about: those that did not fail and are not slow.
+func (r *run) willing() []Candidate {
+	out := slices.DeleteFunc(slices.Clone(r.Candidates), func(c Candidate) bool { return r.failed[c.Peer] || r.slow[c.Peer] })
+	r.spare = r.AtMost > 0 && len(out) > r.AtMost && !r.readmitted
+	if r.AtMost > 0 {
+		out = out[:min(r.AtMost, len(out))]
+	}
+	return out
+}
+
+// readmit lets the slow peers take part again, once: they are better than nobody.
+func (r *run) readmit() bool {
+	if len(r.slow) == 0 || r.readmitted || len(r.left) == 0 {
+		return false
+	}
+	r.readmitted = true
+	clear(r.slow)
+	return true
 }
 
 func (r *run) prepare(ctx context.Context) error {
@@ -184,52 +214,10 @@ func (r *run) request(candidates []Candidate) *sdk.PlaceRequest {
 	return q
 }
 
-// push carries out a placement. What is refused goes to the next alternate at once. What cannot be
-// delivered waits for the next question to the policy: peers that are out of reach are seldom alone, and
-// a spread that leaves out all of them is even again.
-func (r *run) push(ctx context.Context, placement *policy.Placement) {
-	byID := map[sdk.NodeID]Candidate{}
-	for _, c := range r.Candidates {
-		byID[sdk.NodeID(c.View.Id)] = c
-	}
-	var g errgroup.Group
-	g.SetLimit(r.concurrent)
-	for _, a := range placement.Assignments {
-		g.Go(func() error {
-			for to, more := a.Peer, true; more && ctx.Err() == nil; to, more = placement.Next(a.Fragment, to) {
-				if !r.give(ctx, byID[to], int(a.Fragment)) {
-					return nil
-				}
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // failures are in the result
-}
-
-// give pushes one fragment to one peer and tells whether it refused, so that another should be tried
-// now. A peer that failed once gets nothing more in this job.
-func (r *run) give(ctx context.Context, to Candidate, index int) (refused bool) {
-	r.mu.Lock()
-	skip := r.failed[to.Peer]
-	r.mu.Unlock()
-	if skip {
-		return false
-	}
-	err := r.Send(ctx, to.Peer, index)
+// took records that a peer has a fragment.
+func (r *run) took(c Candidate, index int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil {
-		r.failed[to.Peer] = true
-		r.result.Failures = append(r.result.Failures, Failure{index, to.Peer, err})
-		return wire.CodeOf(err) != wire.Code_OK
-	}
-	r.took(to, index)
-	return false
-}
-
-// took is called with mu held.
-func (r *run) took(c Candidate, index int) {
 	r.result.Placed = append(r.result.Placed, Placed{index, c.Peer})
 	at := slices.IndexFunc(r.holdings, func(h *sdk.Holding) bool { return bytes.Equal(h.Id, c.View.Id) })
 	if at < 0 {

@@ -22,7 +22,10 @@ func run(ctx context.Context, t *testing.T, concurrent int, missing []health.Mis
 	return scatter.Run(ctx, engine, concurrent, scatter.Job{
 		Tessera: sdk.TesseraID{1}, Tier: sdk.FragmentationTier_MEDIUM, Data: 16, Parity: 8, ShardSize: 1000,
 		Intent: sdk.Intent_NEW, Caps: &sdk.Caps{Replicas: 7},
-		Missing: missing, Candidates: peers, Send: send,
+		Missing: missing, Candidates: peers,
+		Send: func(ctx context.Context, to identity.Contact, index int, _ func(int)) error {
+			return send(ctx, to, index)
+		},
 	})
 }
 

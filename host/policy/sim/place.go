@@ -85,7 +85,7 @@ func (w *world) distribute(ctx context.Context, t *tessera, missing []health.Mis
 	if take := min(newcomers, len(job.Candidates)); take > 0 {
 		job.Missing = health.ForNewcomers(missing, take, newcomers)
 	}
-	job.Send = func(_ context.Context, to identity.Contact, index int) error {
+	job.Send = func(_ context.Context, to identity.Contact, index int, _ func(int)) error {
 		p := known[to]
 		if !p.online {
 			return errAway

@@ -17,8 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/gather"
 	"github.com/tesseras/tesseras/host/identity"
@@ -146,8 +144,8 @@ func (s *Service) fetch(ctx context.Context, c *Collected, peers []identity.Cont
 	}
 	sum := &sum{total: int64(need) * c.Plan.ShardSize(), report: progress}
 	var few *gather.InsufficientError
-	if err = s.fetchFrom(ctx, c, s.sources(ctx, c, peers, false), sum); errors.As(err, &few) {
-		err = s.fetchFrom(ctx, c, s.sources(ctx, c, peers, true), sum)
+	if err = s.fetchFrom(ctx, c, peers, sum); errors.As(err, &few) {
+		err = s.fetchFrom(ctx, c, peers, sum) // who failed may have been busy
 	}
 	if errors.As(err, &few) { // what was there before counts too
 		few.Have, few.Need = len(c.have), c.Plan.Data
@@ -155,11 +153,14 @@ func (s *Service) fetch(ctx context.Context, c *Collected, peers []identity.Cont
 	return err
 }
 
-func (s *Service) fetchFrom(ctx context.Context, c *Collected, sources []gather.Source, sum *sum) error {
+func (s *Service) fetchFrom(ctx context.Context, c *Collected, peers []identity.Contact, sum *sum) error {
+	answers, done := s.askHeld(ctx, c.Plan, peers)
+	defer done()
 	need := c.Plan.Data - len(c.have)
-	got, err := gather.Any(ctx, sources, c.have, need, fetcher{s.network, c.Plan, c.spool}, gather.Config{
+	got, err := gather.Any(ctx, enough(answers, c), c.have, need, fetcher{s.network, c.Plan, c.spool}, gather.Config{
 		Concurrent: s.config.Concurrent,
 		Size:       c.Plan.ShardSize(),
+		More:       answers,
 		Progress:   sum.add,
 	})
 	for _, g := range got {
@@ -204,97 +205,6 @@ func (s *Service) plan(ctx context.Context, id sdk.TesseraID, peers []identity.C
 		s.log.Warn("the plan kept here is damaged", "tessera", id.Short(), "err", err)
 	}
 	return s.askPlan(ctx, id, peers)
-}
-
-// askedAtOnce is how many peers are asked small questions at the same time.
-const askedAtOnce = 8
-
-func (s *Service) askPlan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
-	asking, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var (
-		mu    sync.Mutex // guards below
-		found *fragment.FragmentPlan
-		errs  []error
-		g     errgroup.Group
-	)
-	g.SetLimit(askedAtOnce)
-	for _, p := range peers {
-		g.Go(func() error {
-			if asking.Err() != nil {
-				return nil
-			}
-			plan, err := s.network.Plan(asking, p, id)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil && found == nil:
-				found = plan
-				cancel()
-			case err != nil && asking.Err() == nil:
-				errs = append(errs, fmt.Errorf("%s: %w", p.ID().Short(), err))
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // each answer is in found or errs
-	if found != nil {
-		return found, nil
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	err := errors.Join(errs...)
-	if errors.Is(err, ErrDeleted) {
-		return nil, err
-	}
-	return nil, errors.Join(fmt.Errorf("%w: %d peers asked", ErrNoPlan, len(peers)), err)
-}
-
-// latecomers is how long peers that have not said what they hold are waited for once the others hold
-// enough.
-const latecomers = 300 * time.Millisecond
-
-// sources asks every peer what it holds. Unless it is patient, it waits for all answers only where
-// those that came do not name enough fragments. One that does not answer holds nothing.
-func (s *Service) sources(ctx context.Context, c *Collected, peers []identity.Contact, patient bool) []gather.Source {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers := make(chan gather.Source, len(peers))
-	var g errgroup.Group
-	g.SetLimit(len(peers) + 1)
-	for _, p := range peers {
-		g.Go(func() error {
-			held, err := s.network.Held(ctx, p, c.Plan)
-			if err != nil && ctx.Err() == nil {
-				s.log.Debug("a holder did not say what it holds", "peer", p.ID().Short(), "err", err)
-			}
-			answers <- gather.Source{Peer: p, Fragments: held}
-			return nil
-		})
-	}
-	defer func() { cancel(); _ = g.Wait() }() // nothing fails
-	var found []gather.Source
-	var late <-chan time.Time
-	named := map[int]bool{}
-	for _, i := range c.have {
-		named[i] = true
-	}
-	for len(found) < len(peers) {
-		select {
-		case <-late:
-			return found
-		case a := <-answers:
-			found = append(found, a)
-			for _, i := range a.Fragments {
-				named[i] = true
-			}
-			if !patient && late == nil && len(named) >= c.Plan.Data {
-				late = time.After(latecomers)
-			}
-		}
-	}
-	return found
 }
 
 // fetcher implements gather.Fetcher into a spool, where only whole and right shards stay.

@@ -88,7 +88,26 @@ type holder struct {
 	plan    *fragment.FragmentPlan
 	planErr error
 	shards  map[int][]byte
-	silent  bool // says nothing about what it holds, until it is no longer waited for
+	silent  bool          // says nothing about what it holds, until it is no longer waited for
+	deaf    bool          // to every question, for as long as a connection takes to give up
+	thinks  time.Duration // before it says what it holds
+	pace    int           // bytes a second; 0 = all at once
+}
+
+// hears returns the error of a question that was put to one that is deaf.
+func (h *holder) hears(ctx context.Context, thinks time.Duration) error {
+	if h.deaf {
+		thinks = time.Minute
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(thinks):
+	}
+	if h.deaf {
+		return errors.New("deaf")
+	}
+	return nil
 }
 
 // add joins a holder of fragments.
@@ -114,8 +133,11 @@ func (p *peers) Holders(context.Context, sdk.TesseraID) (out []identity.Contact,
 }
 
 // Plan implements restore.Network.
-func (p *peers) Plan(_ context.Context, from identity.Contact, id sdk.TesseraID) (*fragment.FragmentPlan, error) {
+func (p *peers) Plan(ctx context.Context, from identity.Contact, id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	h := p.at(from)
+	if err := h.hears(ctx, 0); err != nil {
+		return nil, err
+	}
 	if h.planErr == nil && h.plan.Tessera != id {
 		return nil, errors.New("it is the plan of another")
 	}
@@ -129,6 +151,9 @@ func (p *peers) Held(ctx context.Context, from identity.Contact, _ *fragment.Fra
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
+	if err := h.hears(ctx, h.thinks); err != nil {
+		return nil, err
+	}
 	for i := range h.shards {
 		indices = append(indices, i)
 	}
@@ -136,11 +161,22 @@ func (p *peers) Held(ctx context.Context, from identity.Contact, _ *fragment.Fra
 }
 
 // Fragment implements restore.Network.
-func (p *peers) Fragment(_ context.Context, from identity.Contact, id fragment.FragmentID, _ int64, w io.Writer) error {
+func (p *peers) Fragment(ctx context.Context, from identity.Contact, id fragment.FragmentID, _ int64, w io.Writer) error {
 	p.mu.Lock()
 	p.fetched = append(p.fetched, id.Index)
 	p.mu.Unlock()
-	_, err := w.Write(p.at(from).shards[id.Index])
+	h := p.at(from)
+	shard := h.shards[id.Index]
+	for h.pace > 0 && len(shard) > h.pace {
+		if err := h.hears(ctx, time.Second); err != nil {
+			return err
+		}
+		if _, err := w.Write(shard[:h.pace]); err != nil {
+			return err
+		}
+		shard = shard[h.pace:]
+	}
+	_, err := w.Write(shard)
 	return err
 }
 

@@ -1,0 +1,142 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/gather"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+const (
+	// askedAtOnce is how many peers are asked for the plan at the same time, not counting those that were
+	// given long enough.
+	askedAtOnce = 8
+	// seated is how long a peer may think about a small question until another is asked as well.
+	seated = 500 * time.Millisecond
+	// askPatience is how long an answer to a small question is waited for, longer than a dial takes to
+	// find nobody.
+	askPatience = 10 * time.Second
+	// latecomers is how long peers that have not said what they hold are waited for once the others hold
+	// enough.
+	latecomers = 300 * time.Millisecond
+)
+
+// askPlan asks the peers in their order and takes the first good answer. One that is silent keeps no other
+// from being asked.
+func (s *Service) askPlan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
+	asking, cancel := context.WithCancel(ctx)
+	var under sync.WaitGroup
+	defer under.Wait()
+	defer cancel()
+	answers := make(chan planAnswer, len(peers))
+	seats := make(chan struct{}, askedAtOnce)
+	under.Go(func() {
+		for _, p := range peers {
+			select {
+			case seats <- struct{}{}:
+			case <-asking.Done():
+				return
+			}
+			under.Go(func() { answers <- s.askOnePlan(asking, id, p, func() { <-seats }) })
+		}
+	})
+	var errs []error
+	for range peers {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case a := <-answers:
+			if a.err == nil {
+				return a.plan, nil
+			}
+			errs = append(errs, a.err)
+		}
+	}
+	err := errors.Join(errs...)
+	if errors.Is(err, ErrDeleted) {
+		return nil, err
+	}
+	return nil, errors.Join(fmt.Errorf("%w: %d peers asked", ErrNoPlan, len(peers)), err)
+}
+
+type planAnswer struct {
+	plan *fragment.FragmentPlan
+	err  error
+}
+
+// askOnePlan asks one peer, and gives its seat up with the answer or when that takes too long.
+func (s *Service) askOnePlan(ctx context.Context, id sdk.TesseraID, from identity.Contact, leave func()) planAnswer {
+	leave = sync.OnceFunc(leave)
+	late := time.AfterFunc(seated, leave)
+	defer leave()
+	defer late.Stop()
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	plan, err := s.network.Plan(ctx, from, id)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", from.ID().Short(), err)
+	}
+	return planAnswer{plan, err}
+}
+
+// askHeld asks every peer what it holds. The answers end when all have answered or were waited for long
+// enough; one that does not answer holds nothing. done stops the asking and waits for its end.
+func (s *Service) askHeld(ctx context.Context, plan *fragment.FragmentPlan, peers []identity.Contact) (answers <-chan gather.Source, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	out := make(chan gather.Source, len(peers))
+	var asking, closing sync.WaitGroup
+	for _, p := range peers {
+		asking.Go(func() { out <- gather.Source{Peer: p, Fragments: s.held(ctx, plan, p)} })
+	}
+	closing.Go(func() {
+		asking.Wait()
+		close(out)
+	})
+	return out, func() {
+		cancel()
+		closing.Wait()
+	}
+}
+
+func (s *Service) held(ctx context.Context, plan *fragment.FragmentPlan, by identity.Contact) []int {
+	asking, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	held, err := s.network.Held(asking, by, plan)
+	if err != nil && ctx.Err() == nil {
+		s.log.Debug("a holder did not say what it holds", "peer", by.ID().Short(), "err", err)
+	}
+	return held
+}
+
+// enough takes answers until there is somebody for each fragment that is needed, and for a little longer:
+// the lowest indices need no decoding.
+func enough(answers <-chan gather.Source, c *Collected) (found []gather.Source) {
+	var late <-chan time.Time
+	named := map[int]bool{}
+	for _, i := range c.have {
+		named[i] = true
+	}
+	for {
+		select {
+		case <-late:
+			return found
+		case a, more := <-answers:
+			if !more {
+				return found
+			}
+			found = append(found, a)
+			for _, i := range a.Fragments {
+				named[i] = true
+			}
+			if late == nil && len(named) >= c.Plan.Data {
+				late = time.After(latecomers)
+			}
+		}
+	}
+}

@@ -1,12 +1,12 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"math"
 	"math/bits"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -134,7 +134,8 @@ const fewHolders = 20
 
 // Holders names who may hold fragments: those whose signed pointers the DHT knows, those this node
 // remembers, this node itself. Where these are few, the closest peers are worth asking: pointers are
-// a hint, and a holder that has just come back may not have told anybody.
+// a hint, and a holder that has just come back may not have told anybody. Those this node knows best come
+// first, equals in an order that nobody can choose a key for.
 func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error) {
 	found := map[sdk.NodeKey]identity.Contact{}
 	pointers, near := n.ask(ctx, t)
@@ -148,9 +149,15 @@ func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Cont
 	if err != nil {
 		return nil, err
 	}
+	trust := map[sdk.NodeKey]int{n.self.Key: ourselves}
 	for _, h := range rows {
-		if c, ok := holders.Contact(h); ok && found[c.Key] == (identity.Contact{}) {
-			found[c.Key] = n.Locate(c)
+		if c, ok := holders.Contact(h); ok {
+			if h.SilentSince.IsZero() {
+				trust[c.Key] = heldBefore
+			}
+			if found[c.Key] == (identity.Contact{}) {
+				found[c.Key] = n.Locate(c)
+			}
 		}
 	}
 	if len(found) < fewHolders {
@@ -165,7 +172,13 @@ func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Cont
 	for _, c := range found {
 		out = append(out, c)
 	}
-	slices.SortFunc(out[1:], func(a, b identity.Contact) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	for _, c := range out {
+		if k, met := n.dht.Peer(c.Key); met && k.Silent == 0 && trust[c.Key] == 0 {
+			trust[c.Key] = metBefore
+		}
+	}
+	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	slices.SortStableFunc(out, func(a, b identity.Contact) int { return trust[b.Key] - trust[a.Key] })
 	return out, nil
 }
 
@@ -190,6 +203,13 @@ func (n *network) ask(ctx context.Context, t sdk.TesseraID) (pointers []wire.Poi
 	both.Wait()
 	return pointers, near
 }
+
+// How well this node knows a holder; 0 is only by what others say.
+const (
+	metBefore = 1 + iota
+	heldBefore
+	ourselves
+)
 
 // Locate gives a contact the address at which its node was met last: nodes move, and what was written
 // down about them does not.

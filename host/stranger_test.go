@@ -27,7 +27,7 @@ type stranger struct {
 }
 
 // stranger joins the village.
-func (v *village) stranger() *stranger {
+func (v *village) stranger(tune ...func(*quicnet.Config)) *stranger {
 	v.t.Helper()
 	id, err := identity.Generate(powBits)
 	if err != nil {
@@ -37,7 +37,11 @@ func (v *village) stranger() *stranger {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	net, err := quicnet.Listen(quicnet.Config{PowBits: powBits, FreeBytes: func() uint64 { return 1 << 40 }}, id, conn)
+	cfg := quicnet.Config{PowBits: powBits, FreeBytes: func() uint64 { return 1 << 40 }}
+	for _, f := range tune {
+		f(&cfg)
+	}
+	net, err := quicnet.Listen(cfg, id, conn)
 	if err != nil {
 		v.t.Fatal(err)
 	}

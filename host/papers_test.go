@@ -114,6 +114,42 @@ func TestATesseraWhoseManifestIsDamagedStaysListed(t *testing.T) {
 	compare(t, "in the end", before, owner.offline(t))
 }
 
+// TestWhatIsReleasedBesideADamagedManifestIsKeptAWhile deletes a tessera that shares its files with one
+// whose manifest the index could not read: they are not lost.
+func TestWhatIsReleasedBesideADamagedManifestIsKeptAWhile(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 0)
+	original := folder(t, small)
+	first, second := create(t, owner, original), create(t, owner, original)
+	files := owner.objects()
+	owner.stop()
+	spoil(t, owner.manifest(second.ID), cut)
+	if err := os.RemoveAll(filepath.Join(owner.dir, "index")); err != nil {
+		t.Fatal(err)
+	}
+	owner = v.addAt(owner.dir)
+	if _, err := owner.Delete(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		aside, err := filepath.Glob(filepath.Join(owner.dir, "trash", "*", filepath.Base(path)))
+		if err != nil || len(aside) != 1 {
+			t.Errorf("%s is in the trash %d times, %v", filepath.Base(path), len(aside), err)
+		}
+	}
+	if _, err := owner.Delete(t.Context(), second.ID); err != nil {
+		t.Fatal(err)
+	}
+	third := create(t, owner, original)
+	files = owner.objects()
+	if _, err := owner.Delete(t.Context(), third.ID); err != nil {
+		t.Fatal(err)
+	}
+	if left := owner.objects(); len(files) == 0 || len(left) != 0 {
+		t.Errorf("without doubt %d of %d files are left", len(left), len(files))
+	}
+}
+
 // TestADamagedJournalIsNamed flips a bit in the middle of the journal. That is of no tessera.
 func TestADamagedJournalIsNamed(t *testing.T) {
 	t.Parallel()

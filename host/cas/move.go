@@ -9,6 +9,15 @@ import (
 	"github.com/tesseras/tesseras/host/digest"
 )
 
+// Trash is the folder beside the store for what those who were not sure removed: it has a folder for each
+// day, named like 2031-05-06 in UTC.
+const Trash = "trash"
+
+// TrashAll is MoveAll into today's folder of the trash.
+func (s *Store) TrashAll(hashes []digest.Hash, stillNeeded func(digest.Hash) (bool, error)) (gone []digest.Hash, err error) {
+	return s.MoveAll(hashes, Trash+"/"+time.Now().UTC().Format(time.DateOnly), stillNeeded)
+}
+
 // MoveAll is RemoveAll for those who are not sure: the files go into a folder beside the store, under
 // their names, durably. One that is there already under the name is replaced.
 func (s *Store) MoveAll(hashes []digest.Hash, into string, stillNeeded func(digest.Hash) (bool, error)) (gone []digest.Hash, err error) {

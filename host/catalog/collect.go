@@ -11,6 +11,8 @@ import (
 // needed, and gives those that are gone.
 type Remover interface {
 	RemoveAll(hashes []digest.Hash, stillNeeded func(digest.Hash) (bool, error)) (gone []digest.Hash, err error)
+	// TrashAll is RemoveAll for those who are not sure: the files are kept for a while.
+	TrashAll(hashes []digest.Hash, stillNeeded func(digest.Hash) (bool, error)) (gone []digest.Hash, err error)
 	// Contains tells whether there is a file for this hash.
 	Contains(digest.Hash) (bool, error)
 }
@@ -30,7 +32,14 @@ func (c *Catalog) Needed(h digest.Hash) (needed bool, err error) {
 // Collect removes the files of all released objects, and then their rows. It is what follows the
 // transaction that dropped references. One that is in use at the moment stays released until the
 // next Collect. After an error or a crash another Collect goes on where this one ended.
+//
+// Beside a manifest or a plan that cannot be read the files only go to the trash: what that document asked
+// for may be unknown to this index.
 func (c *Catalog) Collect(ctx context.Context, store Remover) (removed int, err error) {
+	remove, err := c.remover(store)
+	if err != nil {
+		return 0, fmt.Errorf("collect released objects: %w", err)
+	}
 	for from := (digest.Hash{}); ; {
 		if err := ctx.Err(); err != nil {
 			return removed, err
@@ -38,7 +47,7 @@ func (c *Catalog) Collect(ctx context.Context, store Remover) (removed int, err 
 		part, err := c.released(from)
 		if err == nil {
 			var n int
-			n, err = c.collect(store, part)
+			n, err = c.collect(store, remove, part)
 			removed += n
 		}
 		if err != nil {
@@ -49,6 +58,26 @@ func (c *Catalog) Collect(ctx context.Context, store Remover) (removed int, err 
 		}
 		from = part[len(part)-1]
 	}
+}
+
+// removal is one of the ways in which a Remover removes.
+type removal func(hashes []digest.Hash, stillNeeded func(digest.Hash) (bool, error)) (gone []digest.Hash, err error)
+
+// remover chooses how files go.
+func (c *Catalog) remover(store Remover) (remove removal, err error) {
+	remove = store.RemoveAll
+	return remove, c.View(func(tx *Tx) error {
+		for d, err := range tx.BadDocuments() {
+			if err != nil {
+				return err
+			}
+			if d.Kind == DocManifest || d.Kind == DocPlan {
+				remove = store.TrashAll
+				return nil
+			}
+		}
+		return nil
+	})
 }
 
 // Collected is how many objects Collect has removed since the catalog was opened.
@@ -70,11 +99,11 @@ func (c *Catalog) released(from digest.Hash) (part []digest.Hash, err error) {
 	return part, err
 }
 
-func (c *Catalog) collect(store Remover, released []digest.Hash) (removed int, err error) {
+func (c *Catalog) collect(store Remover, remove removal, released []digest.Hash) (removed int, err error) {
 	if len(released) == 0 {
 		return 0, nil
 	}
-	gone, err := store.RemoveAll(released, c.Needed)
+	gone, err := remove(released, c.Needed)
 	if err != nil {
 		return 0, err
 	}

@@ -67,6 +67,10 @@ func (d onDisk) RemoveAll(hashes []digest.Hash, needed func(digest.Hash) (bool, 
 	return gone, nil
 }
 
+func (d onDisk) TrashAll(hashes []digest.Hash, needed func(digest.Hash) (bool, error)) (gone []digest.Hash, err error) {
+	return d.RemoveAll(hashes, needed)
+}
+
 func (d onDisk) Contains(h digest.Hash) (bool, error) { return d[h], nil }
 
 func addReference(rt *rapid.T, c *Catalog, files onDisk, model map[holding]byte) {

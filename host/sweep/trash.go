@@ -5,12 +5,14 @@ import (
 	"io/fs"
 	"maps"
 	"time"
+
+	"github.com/tesseras/tesseras/host/cas"
 )
 
 // The folders of the data directory for what was moved aside: each has a folder for each day, named
 // like 2031-05-06 in UTC, which goes when Keep is over by both clocks: the time of day alone may have leapt.
 const (
-	Trash      = "trash"      // orphans while the index was in doubt
+	Trash      = cas.Trash    // orphans, and what was released, while the index was in doubt
 	Quarantine = "quarantine" // objects that held other bytes than their names say
 )
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,7 +35,7 @@ func TestPowerLoss(t *testing.T) {
 		longest = 2
 	}
 	for round := uint64(0); cases < powerSize.Cases() && !t.Failed(); round++ {
-		cases += powerRound(t, seed+round, longest, powerHome{})
+		cases += powerRound(t, seed+round, longest, powerHome{acts: powerActs})
 	}
 	powerSize.Executed(t, cases, "crash points of the object store")
 }
@@ -42,21 +43,34 @@ func TestPowerLoss(t *testing.T) {
 // TestPowerLossOnFAT does the same on a disk whose names ignore case and where no open file is replaced,
 // with a store that syncs the folders of a batch together.
 func TestPowerLossOnFAT(t *testing.T) {
-	t.Logf("%d crash points on FAT", powerRound(t, suite.Seed(t), 2, powerHome{crashfs.Options{FAT: true}, true}))
+	t.Logf("%d crash points on FAT", powerRound(t, suite.Seed(t), 2, powerHome{crashfs.Options{FAT: true}, true, powerActs}))
 }
 
-// powerHome is where the store is.
+// careSize is how many crash points TestPowerLossWhileItIsLookedAfter looks at.
+var careSize = suite.Size{CI: 5_000, Nightly: 200_000}
+
+// TestPowerLossWhileItIsLookedAfter is TestPowerLoss for sequences with what sweeps, scrubs and proofs do.
+func TestPowerLossWhileItIsLookedAfter(t *testing.T) {
+	seed, cases := suite.Seed(t), 0
+	for round := uint64(0); cases < careSize.Cases() && !t.Failed(); round++ {
+		cases += powerRound(t, seed+round, 2, powerHome{acts: allActs})
+	}
+	careSize.Executed(t, cases, "crash points of an object store that is looked after")
+}
+
+// powerHome is where the store is, and what it is used for.
 type powerHome struct {
 	disk     crashfs.Options
 	together bool // see Config
+	acts     []powerAct
 }
 
 // powerRound runs all sequences once.
 func powerRound(t *testing.T, seed uint64, longest int, home powerHome) (cases int) {
 	g, stop := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	counts := make([]int, len(powerActs))
-	for first := range powerActs {
+	counts := make([]int, len(home.acts))
+	for first := range home.acts {
 		g.Go(func() (err error) {
 			counts[first], err = powerFrom(stop, seed, []int{first}, longest, home)
 			return err
@@ -77,7 +91,7 @@ func powerFrom(stop context.Context, seed uint64, sequence []int, longest int, h
 	if err != nil || len(sequence) == longest || stop.Err() != nil {
 		return cases, err
 	}
-	for next := range powerActs {
+	for next := range home.acts {
 		n, err := powerFrom(stop, seed, append(sequence[:len(sequence):len(sequence)], next), longest, home)
 		cases += n
 		if err != nil {
@@ -116,8 +130,8 @@ func powerSequence(seed uint64, sequence []int, home powerHome) (int, error) {
 	err := p.open()
 	for i, act := range sequence {
 		if p.act = i; err == nil && p.err == nil {
-			err = powerActs[act].do(p)
-			name += ", " + powerActs[act].name
+			err = home.acts[act].do(p)
+			name += ", " + home.acts[act].name
 		}
 	}
 	p.fs.Watch(nil)
@@ -241,11 +255,14 @@ func sameFolder(other []byte) []byte {
 	}
 }
 
-// powerActs are the operations that sequences are made of.
-var powerActs = []struct {
+// powerAct is an operation that sequences are made of.
+type powerAct struct {
 	name string
 	do   func(*power) error
-}{
+}
+
+// powerActs are those of who keeps things.
+var powerActs = []powerAct{
 	{"put small", func(p *power) error { return p.put(small, false) }},
 	{"put large", func(p *power) error { return p.put(large, false) }},
 	{"put known large", func(p *power) error { return p.put(large, true) }},
@@ -256,6 +273,76 @@ var powerActs = []struct {
 	{"release large", func(p *power) error { return p.release(large) }},
 	{"damage and put", (*power).mend},
 	{"open again", (*power).open},
+}
+
+// allActs are these and those of who looks after the store.
+var allActs = append(powerActs[:len(powerActs):len(powerActs)],
+	powerAct{"put provable", (*power).putProvable},
+	powerAct{"move small", func(p *power) error { return p.move(small) }},
+	powerAct{"quarantine large", (*power).quarantine},
+	powerAct{"clear", (*power).clear},
+)
+
+// putProvable puts a content of which slices will be proven.
+func (p *power) putProvable() error {
+	content := powerContents[large]
+	o, err := p.store.StageProvable(ctx, bytes.NewReader(content), digest.Of(content))
+	if err != nil {
+		return err
+	}
+	p.need[o.Hash] = content
+	p.store.Unpin(o.Hash)
+	return nil
+}
+
+// move releases a content by a sweep that is in doubt.
+func (p *power) move(which int) error {
+	h := digest.Of(powerContents[which])
+	delete(p.need, h)
+	gone, err := p.store.MoveAll([]digest.Hash{h}, "trash/today", func(digest.Hash) (bool, error) { return false, nil })
+	if err == nil && len(gone) != 1 {
+		err = errors.New("a released object stays")
+	}
+	return err
+}
+
+// quarantine damages a file and puts it aside, where there is one. What is damaged is not needed any more:
+// it is lost.
+func (p *power) quarantine() error {
+	h := digest.Of(powerContents[large])
+	delete(p.need, h)
+	_ = p.fs.Damage(Path(h), func(b []byte) []byte { return append(b[:700:700], "rot"...) })
+	p.rotten = true
+	read, err := p.store.Version(h)
+	if errors.Is(err, ErrMissing) {
+		p.rotten = false
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	moved, err := p.store.Quarantine(h, "quarantine/today", read)
+	if err == nil && !moved {
+		err = errors.New("what was damaged stays")
+	}
+	p.rotten = err != nil
+	return err
+}
+
+// clear clears a temporary file that was left behind.
+func (p *power) clear() error {
+	f, err := p.fs.Create(tmpFolderOf(0) + "/left")
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	found, err := p.store.ClearTemps(ctx, time.Unix(1<<40, 0), true)
+	if err == nil && found.Files != 1 {
+		err = fmt.Errorf("found %+v", found)
+	}
+	return err
 }
 
 func (p *power) put(which int, known bool) error {
@@ -345,7 +432,7 @@ func TestEveryCallFails(t *testing.T) {
 	cases := 0
 	for _, failure := range diskErrors {
 		for _, before := range [][]int{nil, {putBatchAct}} {
-			for act := range powerActs {
+			for act := range allActs {
 				for at, failed := 1, true; failed; at++ {
 					failed = callFails(t, before, act, at, failure)
 					if failed {
@@ -367,11 +454,11 @@ func callFails(t *testing.T, before []int, act, at int, failure error) (failed b
 	p := &power{fs: crashfs.New(crashfs.Options{}), need: map[digest.Hash][]byte{}, rnd: rand.New(rand.NewPCG(1, 0))}
 	must(t, p.open())
 	for _, a := range before {
-		must(t, powerActs[a].do(p))
+		must(t, allActs[a].do(p))
 	}
 	store := p.store
 	p.fs.FailAt(at, failure)
-	err := powerActs[act].do(p)
+	err := allActs[act].do(p)
 	call := p.fs.Failed()
 	p.fs.FailAt(0, nil)
 	if call == "" {
@@ -379,12 +466,12 @@ func callFails(t *testing.T, before []int, act, at int, failure error) (failed b
 		return false
 	}
 	if err != nil && !errors.Is(err, failure) {
-		t.Fatalf("%s, %s fails: %v", powerActs[act].name, call, err)
+		t.Fatalf("%s, %s fails: %v", allActs[act].name, call, err)
 	}
 	noPins(t, store)
 	for way, left := range p.fs.Aftermath(p.rnd) {
 		if err := errors.Join(p.check(left), p.goOn(left)); err != nil {
-			t.Fatalf("%s, %s fails with %v, then (way %d): %v", powerActs[act].name, call, failure, way, err)
+			t.Fatalf("%s, %s fails with %v, then (way %d): %v", allActs[act].name, call, failure, way, err)
 		}
 	}
 	return true

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tesseras/tesseras/host/internal/crashfs"
@@ -97,6 +99,15 @@ func (p *power) check(left *crashfs.FS) error {
 	return nil
 }
 
+// readOnly is check without going on.
+func (p *power) readOnly(left *crashfs.FS) error {
+	j, err := Open(left, "journal", powerConfig)
+	if err == nil {
+		_, err = p.read(j)
+	}
+	return err
+}
+
 // read compares the records with those that were acknowledged.
 func (p *power) read(j *Journal) (int, error) {
 	errs, records := readAll(j.Records())
@@ -138,4 +149,63 @@ func (p *power) reopen() (err error) {
 		p.journal, err = Open(p.fs, "journal", powerConfig)
 	}
 	return err
+}
+
+// faultSize is how many failed calls TestEveryCallFails makes.
+var faultSize = suite.Size{CI: 300, Nightly: 300}
+
+// TestEveryCallFails lets every single call of every operation fail once with each error of a disk: the error
+// is told or made good, every acknowledged record is there after that and after the power is lost, and what
+// was not acknowledged is there whole or not at all.
+func TestEveryCallFails(t *testing.T) {
+	cases := 0
+	for _, failure := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
+		for first := range journalActs {
+			for second := range journalActs {
+				for act := range journalActs {
+					for at := 1; callFails(t, []int{first, second, act}, at, failure); at++ {
+						cases++
+					}
+				}
+			}
+		}
+	}
+	faultSize.Executed(t, cases, "failed calls of the journal")
+}
+
+// callFails lets one call of the last act fail, and tells whether there was such a call.
+func callFails(t *testing.T, acts []int, at int, failure error) bool {
+	t.Helper()
+	p := &power{fs: crashfs.New(crashfs.Options{}), rnd: rand.New(rand.NewPCG(1, 0))}
+	var err error
+	p.journal, err = Open(p.fs, "journal", powerConfig)
+	for _, act := range acts[:len(acts)-1] {
+		err = errors.Join(err, journalActs[act](p))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.fs.FailAt(at, failure)
+	err = journalActs[acts[len(acts)-1]](p)
+	call := p.fs.Failed()
+	p.fs.FailAt(0, nil)
+	if call == "" {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return false
+	}
+	if err != nil && !errors.Is(err, failure) {
+		t.Fatalf("acts %v, %s fails: %v", acts, call, err)
+	}
+	for way, left := range p.fs.Aftermath(p.rnd) {
+		check := p.check
+		if way == crashfs.Killed && strings.HasPrefix(call, "sync ") {
+			check = p.readOnly // a file whose sync failed never syncs again there
+		}
+		if err := check(left); err != nil {
+			t.Fatalf("acts %v, %s fails with %v, then (way %d): %v", acts, call, failure, way, err)
+		}
+	}
+	return true
 }

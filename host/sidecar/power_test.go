@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tesseras/tesseras/host/internal/crashfs"
@@ -129,4 +130,60 @@ func (p *power) remove(t sdk.TesseraID, ext string) error {
 	delete(p.docs, p.path)
 	p.path = ""
 	return nil
+}
+
+// faultSize is how many failed calls TestEveryCallFails makes.
+var faultSize = suite.Size{CI: 400, Nightly: 400}
+
+// TestEveryCallFails lets every single call of every operation fail once with each error of a disk: the error
+// is told or made good, and every other document is as it was acknowledged, now and after the power is lost.
+func TestEveryCallFails(t *testing.T) {
+	cases := 0
+	for _, failure := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
+		for before := range shelfActs {
+			for act := range shelfActs {
+				for at := 1; callFails(t, before, act, at, failure); at++ {
+					cases++
+				}
+			}
+		}
+	}
+	faultSize.Executed(t, cases, "failed calls of documents")
+}
+
+// callFails lets one call of an act fail, and tells whether there was such a call.
+func callFails(t *testing.T, before, act, at int, failure error) bool {
+	t.Helper()
+	p := &power{fs: crashfs.New(crashfs.Options{}), docs: map[string]string{}, rnd: rand.New(rand.NewPCG(1, 0))}
+	if err := errors.Join(p.open(), shelfActs[before](p)); err != nil {
+		t.Fatal(err)
+	}
+	p.fs.FailAt(at, failure)
+	err := shelfActs[act](p)
+	call := p.fs.Failed()
+	p.fs.FailAt(0, nil)
+	if call == "" {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return false
+	}
+	if err != nil && !errors.Is(err, failure) {
+		t.Fatalf("%s fails: %v", call, err)
+	}
+	for way, left := range p.fs.Aftermath(p.rnd) {
+		if err := p.check(left); err != nil {
+			t.Fatalf("act %d after %d, %s fails with %v, then (way %d): %v", act, before, call, failure, way, err)
+		}
+	}
+	p.path = ""
+	for _, again := range []func(*power) error{(*power).open, shelfActs[act]} { // the next one is none the worse for it
+		if err := again(p); err != nil {
+			t.Fatalf("act %d again after %s failed: %v", act, call, err)
+		}
+	}
+	if err := p.check(p.fs.Crash(crashfs.Nothing())); err != nil {
+		t.Fatalf("act %d again after %s failed: %v", act, call, err)
+	}
+	return true
 }

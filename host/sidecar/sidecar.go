@@ -168,16 +168,14 @@ func (s *Shelf) Has(id sdk.TesseraID, ext string) (bool, error) {
 	return err == nil, err
 }
 
-// Remove removes a document, durably. One that is not there is no error.
+// Remove removes a document, durably. One that is not there is no error; that it is not is durable then too,
+// for whoever removed it may have failed behind that.
 func (s *Shelf) Remove(id sdk.TesseraID, ext string) error {
 	err := s.fs.Remove(s.Path(id, ext))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = s.fs.SyncDir(s.parent(id))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", s.Path(id, ext), err)
 	}
 	return nil

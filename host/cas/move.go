@@ -38,7 +38,10 @@ func (s *Store) MoveAll(hashes []digest.Hash, into string, stillNeeded func(dige
 			touched[h[0]] = h
 		}
 	}
-	err = s.fs.SyncDir(into) // first: better twice than nowhere
+	// first, and alone when it fails: better twice than nowhere
+	if err := s.fs.SyncDir(into); err != nil {
+		return nil, fmt.Errorf("move objects to %s: %w", into, err)
+	}
 	for _, h := range touched {
 		err = errors.Join(err, s.syncGone(h))
 	}

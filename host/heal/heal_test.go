@@ -85,14 +85,24 @@ var errAway = errors.New("nobody is there")
 
 func newRoom(t *testing.T) *room {
 	t.Helper()
-	r := &room{t: t, root: t.TempDir(), peers: map[sdk.TesseraID]*collected{}}
-	dir, err := vfs.OpenDir(r.root)
+	root := t.TempDir()
+	dir, err := vfs.OpenDir(root)
 	must(t, err)
-	objects, err := cas.New(dir, cas.Config{})
+	t.Cleanup(func() { must(t, dir.Close()) })
+	r := newRoomOn(t, dir)
+	r.root = root
+	return r
+}
+
+// newRoomOn is newRoom on any disk.
+func newRoomOn(t *testing.T, disk vfs.FS) *room {
+	t.Helper()
+	r := &room{t: t, peers: map[sdk.TesseraID]*collected{}}
+	objects, err := cas.New(disk, cas.Config{})
 	must(t, err)
 	books, err := catalog.OpenMemory(catalog.Options{})
 	must(t, err)
-	t.Cleanup(func() { must(t, errors.Join(books.Close(), dir.Close())) })
+	t.Cleanup(func() { must(t, books.Close()) })
 	r.Service = New(Deps{
 		Objects: objects, Catalog: books, Documents: r, Patience: time.Hour, Log: slog.New(slog.DiscardHandler),
 		Collect: func(_ context.Context, id sdk.TesseraID) (Collected, error) {

@@ -63,7 +63,7 @@ func (r *run) fragments(ctx context.Context) error {
 		defer func() { part = part[:0] }()
 		return catalog.UpdateEach(r.Catalog, part, func(tx *catalog.Tx, k kept) error { return r.keep(tx, k.owner, true, k.FragmentRef) })
 	}
-	err := r.eachPlan(ctx, func(sdk.TesseraID, error) error { return nil }, func(p *fragment.FragmentPlan) error {
+	err := r.eachPlan(ctx, r.badPlan, func(p *fragment.FragmentPlan) error {
 		dead, err := r.buried(p.Tessera, p.Owner())
 		if err != nil || dead {
 			return err

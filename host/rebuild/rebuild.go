@@ -79,7 +79,7 @@ func UnderWay(c *catalog.Catalog) (bool, error) {
 // Run fills a fresh catalog. After an error, or when the process dies, the catalog says so until it is
 // cleared: see UnderWay.
 func Run(ctx context.Context, d Deps) (Report, error) {
-	r := &run{Deps: d, told: time.Now()}
+	r := &run{Deps: d, lame: map[sdk.TesseraID]bool{}, told: time.Now()}
 	if err := r.run(ctx); err != nil {
 		return r.Report, fmt.Errorf("rebuild index: %w", err)
 	}
@@ -89,8 +89,9 @@ func Run(ctx context.Context, d Deps) (Report, error) {
 type run struct {
 	Report
 	Deps
-	here here      // the objects there were when the run began
-	told time.Time // when progress was last logged
+	here here                   // the objects there were when the run began
+	lame map[sdk.TesseraID]bool // whose plans say nothing any more
+	told time.Time              // when progress was last logged
 }
 
 func (r *run) run(ctx context.Context) error {
@@ -312,8 +313,12 @@ func (r *run) plans(ctx context.Context) error {
 	return errors.Join(err, flush())
 }
 
-// badPlan notes that a plan says nothing any more.
+// badPlan notes that a plan says nothing any more. Plans are read twice: it may have done so before.
 func (r *run) badPlan(id sdk.TesseraID, why error) error {
+	if r.lame[id] {
+		return nil
+	}
+	r.lame[id] = true
 	r.unreadable("plan of "+id.Short(), why)
 	return r.Catalog.Update(func(tx *catalog.Tx) error { return r.bad(tx, id, catalog.DocPlan, why) })
 }

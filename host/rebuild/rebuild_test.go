@@ -32,7 +32,7 @@ import (
 // room is a data directory without an index, whose journal the test writes.
 type room struct {
 	t         *testing.T
-	fsys      *vfs.Dir
+	fsys      vfs.FS
 	store     *cas.Store
 	shelf     *sidecar.Shelf
 	manifests *sidecar.Shelf
@@ -43,11 +43,17 @@ type room struct {
 
 func newRoom(t *testing.T) *room {
 	t.Helper()
-	r := &room{t: t}
-	var err error
-	r.fsys, err = vfs.OpenDir(t.TempDir())
+	dir, err := vfs.OpenDir(t.TempDir())
 	must(t, err)
-	t.Cleanup(func() { must(t, r.fsys.Close()) })
+	t.Cleanup(func() { must(t, dir.Close()) })
+	return newRoomOn(t, dir)
+}
+
+// newRoomOn is newRoom on any disk.
+func newRoomOn(t *testing.T, disk vfs.FS) *room {
+	t.Helper()
+	r := &room{t: t, fsys: disk}
+	var err error
 	r.store, err = cas.New(r.fsys, cas.Config{})
 	must(t, err)
 	r.shelf, err = sidecar.Open(r.fsys, sidecar.Plans)
@@ -95,6 +101,14 @@ func (r *room) ReadManifest(id sdk.TesseraID) (*tessera.Manifest, error) {
 // rebuilt gives the catalog that follows from what is there.
 func (r *room) rebuilt() (*catalog.Catalog, Report) {
 	r.t.Helper()
+	c, report, err := r.rebuild()
+	must(r.t, err)
+	return c, report
+}
+
+// rebuild is rebuilt where it may fail.
+func (r *room) rebuild() (*catalog.Catalog, Report, error) {
+	r.t.Helper()
 	c, err := catalog.OpenMemory(catalog.Options{})
 	must(r.t, err)
 	r.t.Cleanup(func() { must(r.t, c.Close()) })
@@ -102,8 +116,7 @@ func (r *room) rebuilt() (*catalog.Catalog, Report) {
 		Catalog: c, Store: r.store, Archive: r, Documents: r.shelf, Journal: r, Owner: r.who.Owner.Key(),
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
-	must(r.t, err)
-	return c, report
+	return c, report, err
 }
 
 func (r *room) put(content []byte) digest.Hash {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,13 +182,20 @@ func TestPowerLoss(t *testing.T) {
 	powerSize.Executed(t, cases, "interruptions of a store that is swept")
 }
 
-func interrupt(t *testing.T, seed uint64, acts []int) int {
+func newPower(t *testing.T, seed uint64) *power {
 	t.Helper()
 	rows, err := catalog.OpenMemory(catalog.Options{Now: func() time.Time { return time.Unix(1_700_000_000, 0) }})
 	must(t, err)
 	p := &power{disk: crashfs.New(crashfs.Options{}), rows: rows, needs: map[string]bool{}, rnd: rand.New(rand.NewPCG(seed, 0))}
 	p.Service, err = openPower(p.disk, rows, &p.doubt)
 	must(t, err)
+	return p
+}
+
+func interrupt(t *testing.T, seed uint64, acts []int) int {
+	t.Helper()
+	p := newPower(t, seed)
+	var err error
 	p.disk.Watch(func(m *crashfs.Moment) { p.look(m.Call+" "+m.Name, m.Aftermath) })
 	for i, act := range acts {
 		p.last = i == len(acts)-1
@@ -200,4 +208,63 @@ func interrupt(t *testing.T, seed uint64, acts []int) int {
 		t.Fatalf("acts %v: %v", acts, err)
 	}
 	return p.cases
+}
+
+// faultSize is how many failed calls TestEveryCallFails makes.
+var faultSize = suite.Size{CI: 1500, Nightly: 1500}
+
+// TestEveryCallFails lets every single call of a sweep fail once with each error of a disk; of those that
+// list one of its many folders, each with one of the errors. What is needed is there after that and after the
+// power is lost, and the next sweep ends the work.
+func TestEveryCallFails(t *testing.T) {
+	failures, cases := []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS}, 0
+	for _, acts := range [][]int{{1, 2, 5}, {1, 2, 6}, {0, 4, 5}} {
+		for at, failed := 1, true; failed; at++ {
+			var call string
+			for i := range failures {
+				call = callFails(t, acts, at, failures[(at+i)%len(failures)])
+				if failed = call != ""; !failed {
+					break
+				}
+				cases++
+				if strings.HasPrefix(call, listing) {
+					break
+				}
+			}
+		}
+	}
+	faultSize.Executed(t, cases, "failed calls of a sweep")
+}
+
+// listing is how calls begin that list a folder.
+const listing = "read folder "
+
+// callFails lets one call of the last act fail, and names it; "" where there is none.
+func callFails(t *testing.T, acts []int, at int, failure error) string {
+	t.Helper()
+	p := newPower(t, 1)
+	last := len(acts) - 1
+	for _, act := range acts[:last] {
+		must(t, powerActs[act](p))
+	}
+	p.disk.FailAt(at, failure)
+	err := powerActs[acts[last]](p)
+	call := p.disk.Failed()
+	p.disk.FailAt(0, nil)
+	if call == "" {
+		must(t, err)
+		return ""
+	}
+	if err != nil && !errors.Is(err, failure) {
+		t.Fatalf("acts %v, %s fails: %v", acts, call, err)
+	}
+	for way, left := range p.disk.Aftermath(p.rnd) {
+		if strings.HasPrefix(call, listing) && at%64 > 0 {
+			break // the disk is as it was
+		}
+		if err := p.check(left); err != nil {
+			t.Fatalf("acts %v, %s fails with %v, then (way %d): %v", acts, call, failure, way, err)
+		}
+	}
+	return call
 }

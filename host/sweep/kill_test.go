@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/internal/suite"
@@ -114,7 +115,7 @@ func lookAfter(t *testing.T, dir string, needs map[string]bool, unsure string) {
 	must(t, err)
 	defer disk.Close()
 	sure := false
-	s, err := openPower(disk, rows, &sure)
+	s, err := openAt(disk, rows, &sure, NewSystemClock())
 	must(t, err)
 	for content, needed := range needs {
 		there, err := s.has(content)
@@ -132,6 +133,33 @@ func lookAfter(t *testing.T, dir string, needs map[string]bool, unsure string) {
 			t.Errorf("%q is gone after a sweep: %v", content, err)
 		}
 	}
+	nothingElse(t, s, needs)
+}
+
+// nothingElse tells of files and rows that are left after a sweep and needed by nobody.
+func nothingElse(t *testing.T, s *Service, needs map[string]bool) {
+	t.Helper()
+	wanted := map[digest.Hash]bool{}
+	for content, needed := range needs {
+		if needed {
+			wanted[digest.Of([]byte(content))] = true
+		}
+	}
+	must(t, s.Objects.Walk(t.Context(), func(f cas.Found) error {
+		if f.Stray() || !wanted[f.Hash] {
+			t.Errorf("%s is left after a sweep", f.Path)
+		}
+		return nil
+	}))
+	must(t, s.Catalog.View(func(tx *catalog.Tx) error {
+		for o, err := range tx.States(digest.Hash{}) {
+			must(t, err)
+			if !o.Needed || !wanted[o.Hash] {
+				t.Errorf("the row of %s is left after a sweep", o.Hash.Short())
+			}
+		}
+		return nil
+	}))
 }
 
 // has tells whether a content is needed, and reads it then.
@@ -167,7 +195,7 @@ func child(dir string) error {
 	}
 	sure := false
 	p := &power{rows: rows, needs: map[string]bool{}}
-	if p.Service, err = openPower(&deadly{FS: disk, die: die}, rows, &sure); err != nil {
+	if p.Service, err = openAt(&deadly{FS: disk, die: die}, rows, &sure, NewSystemClock()); err != nil {
 		return err
 	}
 	for i := range contents {

@@ -39,13 +39,18 @@ type power struct {
 }
 
 func openPower(disk vfs.FS, rows *catalog.Catalog, doubt *bool) (*Service, error) {
+	return openAt(disk, rows, doubt, &clock{now: time.Unix(1_700_000_000, 0).Add(2 * DefaultGrace), up: time.Hour, boot: "a"})
+}
+
+// openAt is openPower by another clock.
+func openAt(disk vfs.FS, rows *catalog.Catalog, doubt *bool, now Clock) (*Service, error) {
 	objects, err := cas.New(disk, cas.Config{})
 	if err != nil {
 		return nil, err
 	}
 	return New(Deps{
 		FS: disk, Objects: objects, Catalog: rows, Log: slog.New(slog.DiscardHandler),
-		Clock: &clock{now: time.Unix(1_700_000_000, 0).Add(2 * DefaultGrace), up: time.Hour, boot: "a"},
+		Clock: now,
 		Doubt: func(context.Context) (string, error) { return strings.Repeat("doubt", count(*doubt)), nil },
 	})
 }

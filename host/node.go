@@ -25,6 +25,7 @@ import (
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/institution"
+	"github.com/tesseras/tesseras/host/legacy"
 	"github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/publish"
@@ -187,7 +188,7 @@ func (n *Node) joinServices() {
 		Proves: func(ctx context.Context, holder sdk.NodeKey, c proof.Claim) error {
 			return n.network.challenge(ctx, holder, c)
 		},
-		Stored: n.announcer.add, Log: n.log, Now: time.Now,
+		Stored: n.announcer.add, GivenUp: legacy.NewNotes(n.dir).GiveUp, Log: n.log, Now: time.Now,
 	}, custody.Config{
 		MinFree: minFree, PeerLimit: uint64(r.PeerLimit), DeficitAllowance: uint64(r.DeficitAllowance),
 		Free: n.dir.Free, Institutional: n.institutions.Owner,

@@ -3,10 +3,14 @@ package host_test
 import (
 	"encoding/binary"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/legacy"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -56,4 +60,27 @@ func TestWhatIsUnplannedIsListedInBounds(t *testing.T) {
 	if err != nil || len(known) != tesseras+1 {
 		t.Errorf("%d ids are known, %v", len(known), err)
 	}
+}
+
+// TestWhatItsOwnerDeletedIsStruckOut has a holder whose fragments came from an old layout: when the owner
+// deletes the tessera, the document that says so goes too.
+func TestWhatItsOwnerDeletedIsStruckOut(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7)
+	made := create(t, owner, folder(t, small))
+	owner.publish(made.ID)
+	holder := v.holdersOf(made.ID)[0]
+	refs := legacy.References{Tessera: made.ID}
+	for _, f := range holder.held(made.ID) {
+		refs.Fragments = append(refs.Fragments, legacy.Fragment{Index: f.Index, Hash: f.Hash, Size: f.Size})
+	}
+	path := filepath.Join(holder.dir, legacy.Folder, made.ID.String()[:2], made.ID.String()+legacy.Extension)
+	lay(t, path, string(refs.Bytes()))
+	if _, err := owner.Delete(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	v.eventually("the holder to forget", func() bool {
+		_, err := os.Stat(path)
+		return errors.Is(err, fs.ErrNotExist) && len(holder.held(made.ID)) == 0
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/tessera"
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // brings keeps a fragment as the old layout left it: without a plan.
@@ -129,4 +130,43 @@ func TestWhatIsRebuiltHereAdoptsToo(t *testing.T) {
 		}
 	}
 	r.balanced(t, o, 1, 2)
+}
+
+// TestWhoeverKeepsNotesHearsWhatIsGivenUp yields a fragment and has the owner delete the rest.
+func TestWhoeverKeepsNotesHearsWhatIsGivenUp(t *testing.T) {
+	r, o := newRoom(t), newOffer(t)
+	var heard [][]int
+	r.GivenUp = func(_ sdk.TesseraID, indexes ...int) error {
+		if len(r.held(t, o)) != 3-len(heard) {
+			t.Error("it was told too late")
+		}
+		heard = append(heard, indexes)
+		return nil
+	}
+	for index := range 3 {
+		if _, err := o.push(t, r, index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.givesAllUp(t, o)
+	if len(heard) != 2 || !slices.Equal(heard[0], []int{2}) || len(heard[1]) != 0 {
+		t.Errorf("heard %v", heard)
+	}
+}
+
+func (r *room) held(t *testing.T, o *offer) (indexes []int) {
+	t.Helper()
+	err := r.catalog.View(func(tx *catalog.Tx) error {
+		for f, err := range tx.Fragments(o.plan.Tessera) {
+			if err != nil {
+				return err
+			}
+			indexes = append(indexes, f.Index)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return indexes
 }

@@ -73,6 +73,9 @@ type Deps struct {
 	Proves func(ctx context.Context, holder sdk.NodeKey, c proof.Claim) error
 	// Stored is told of each tessera of which a fragment came; it returns at once.
 	Stored func(sdk.TesseraID)
+	// GivenUp is told of fragments, or of all of a tessera, before the index forgets them, for whoever wrote
+	// down elsewhere that they are kept; nil is nobody.
+	GivenUp func(t sdk.TesseraID, indexes ...int) error
 	Log    *slog.Logger
 	Now    func() time.Time
 }
@@ -89,6 +92,9 @@ type Service struct {
 func New(d Deps, c Config) *Service {
 	if d.Fragments == nil {
 		d.Fragments = direct{d.Objects}
+	}
+	if d.GivenUp == nil {
+		d.GivenUp = func(sdk.TesseraID, ...int) error { return nil }
 	}
 	return &Service{Deps: d, config: c, desk: desk{promises: map[*promise]struct{}{}}, proofs: proofs{seen: map[proofKey]time.Time{}}}
 }
@@ -361,6 +367,9 @@ func (s *Service) Forget(ctx context.Context, text []byte) (removed int, err err
 // drop takes every fragment of a plan out of index and ledger, then removes the objects nobody needs.
 // The plan goes too, unless this is the owner's node and other holders are still to be told.
 func (s *Service) drop(ctx context.Context, plan catalog.PlanRow) (removed int, err error) {
+	if err := s.GivenUp(plan.Tessera); err != nil {
+		return 0, err
+	}
 	var needed bool // the plan
 	err = s.Catalog.Reclaim(func(tx *catalog.Tx) error {
 		removed, needed = 0, false

@@ -102,6 +102,9 @@ func (s *Service) Yield(ctx context.Context, t sdk.TesseraID, index int) error {
 	if err := s.Journal.Append(holders.RecordReleased, holders.ReleasedRecord(t, index)); err != nil {
 		return err
 	}
+	if err := s.GivenUp(t, index); err != nil {
+		return err
+	}
 	err := s.Catalog.Reclaim(func(tx *catalog.Tx) error {
 		f, err := tx.Fragment(t, index)
 		if errors.Is(err, catalog.ErrNotFound) {

@@ -26,7 +26,11 @@ func (m *migration) record(r *References) error {
 		if named[b.Hash.String()] {
 			return nil
 		}
-		return tx.AddBlobRef(catalog.BlobRef{Tessera: r.Tessera, Memory: b.Memory, Name: b.Name, Hash: b.Hash, Size: b.Size})
+		err := tx.AddBlobRef(catalog.BlobRef{Tessera: r.Tessera, Memory: b.Memory, Name: b.Name, Hash: b.Hash, Size: b.Size})
+		if err != nil {
+			return err
+		}
+		return m.seen(tx, b.Hash)
 	})
 	if err != nil {
 		return err
@@ -61,6 +65,9 @@ func (m *migration) keep(tx *catalog.Tx, id sdk.TesseraID, plan *fragment.Fragme
 		return nil
 	}
 	added, err := tx.AddFragment(catalog.FragmentRef{Tessera: id, Index: f.Index, Hash: f.Hash, Size: f.Size, Stored: m.Now()})
+	if err == nil {
+		err = m.seen(tx, f.Hash)
+	}
 	if err != nil || !added || plan == nil {
 		return err
 	}
@@ -76,6 +83,15 @@ func (m *migration) keep(tx *catalog.Tx, id sdk.TesseraID, plan *fragment.Fragme
 		return err
 	}
 	return ledger.Kept(tx, m.Owner, plan.Owner(), f.Size)
+}
+
+// seen tells the index of an object that is needed and has no file.
+func (m *migration) seen(tx *catalog.Tx, h digest.Hash) error {
+	here, err := m.Store.Contains(h)
+	if err != nil || here {
+		return err
+	}
+	return tx.PutDamage(catalog.Damage{Hash: h, Found: m.Now(), Lost: true})
 }
 
 // plan reads the plan of a tessera. One that is missing or cannot be used is nil.

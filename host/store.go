@@ -53,7 +53,14 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return s, err
 	}
-	// the index comes first: its lock is that of the whole directory
+	if s.dir, err = vfs.OpenDir(dataDir); err != nil {
+		return s, err
+	}
+	version, err := layoutVersion(s.dir)
+	if err != nil {
+		return s, err
+	}
+	// the index comes before all that is written: its lock is that of the whole directory
 	var empty bool
 	s.catalog, empty, err = openIndex(filepath.Join(dataDir, "index"), catalog.Options{
 		IndexCache: int64(cfg.Performance.IndexCache),
@@ -63,10 +70,12 @@ func openStore(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 	if err != nil {
 		return s, err
 	}
-	if s.id, err = identity.LoadOrCreate(filepath.Join(dataDir, "identity"), cfg.Network.PowBits); err != nil {
-		return s, err
+	if version < catalog.StorageVersion {
+		if err := markLayout(s.dir, log); err != nil {
+			return s, err
+		}
 	}
-	if s.dir, err = vfs.OpenDir(dataDir); err != nil {
+	if s.id, err = identity.LoadOrCreate(filepath.Join(dataDir, "identity"), cfg.Network.PowBits); err != nil {
 		return s, err
 	}
 	files := vfs.FS(s.dir)

@@ -11,7 +11,7 @@ import (
 )
 
 // StorageVersion is the version of the layout of the data directory, kept in the meta row
-// "storage_version".
+// "storage_version", and beside the index by whoever opens the directory.
 const StorageVersion = 2
 
 // Defaults of Options.

@@ -6,8 +6,9 @@ import "errors"
 var (
 	// ErrInUse tells that another process, or another part of this one, has the catalog open.
 	ErrInUse = errors.New("index is in use")
-	// ErrNewerVersion tells that a newer version of the software wrote the index or one of its rows.
-	ErrNewerVersion = errors.New("index was written by a newer version")
+	// ErrNewerVersion tells that a newer version of the software wrote the index, one of its rows, or the
+	// directory it belongs to.
+	ErrNewerVersion = errors.New("it was written by a newer version of this software")
 	// ErrDamaged tells that the index cannot be trusted. It can be thrown away and rebuilt.
 	ErrDamaged = errors.New("index is damaged")
 )

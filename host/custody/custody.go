@@ -76,8 +76,8 @@ type Deps struct {
 	// GivenUp is told of fragments, or of all of a tessera, before the index forgets them, for whoever wrote
 	// down elsewhere that they are kept; nil is nobody.
 	GivenUp func(t sdk.TesseraID, indexes ...int) error
-	Log    *slog.Logger
-	Now    func() time.Time
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Service keeps fragments for others.

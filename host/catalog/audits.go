@@ -21,6 +21,15 @@ type Audit struct {
 	Asked, Proven, Failures, Unanswered uint64
 	Open                                *OpenChallenge // nil when nothing is open
 	Evidence                            []Evidence     // oldest first, at most MaxEvidence
+	// Gone is what it attested, and when challenged said that it does not have: oldest first, at most
+	// MaxGone.
+	Gone []GoneFragment
+}
+
+// GoneFragment is a fragment that a node said is gone.
+type GoneFragment struct {
+	Tessera sdk.TesseraID
+	Index   int
 }
 
 // OpenChallenge is a challenge that was neither met nor failed, and is asked again as it was.
@@ -49,7 +58,11 @@ type Evidence struct {
 // MaxEvidence is how many answers are kept of a node, the newest.
 const MaxEvidence = 8
 
-// PutAudit writes the row, replacing the one of the same node. Of the evidence it keeps the newest.
+// MaxGone is how many fragments are remembered that a node said are gone, the newest.
+const MaxGone = 64
+
+// PutAudit writes the row, replacing the one of the same node. Of the evidence and of what is gone it keeps
+// the newest.
 func (tx *Tx) PutAudit(a Audit) error {
 	v := newValue().time(a.Passed).time(a.Failed).time(a.Grace).time(a.Lapsed).
 		uint(a.Asked).uint(a.Proven).uint(a.Failures).uint(a.Unanswered).flag(a.Open != nil)
@@ -61,6 +74,9 @@ func (tx *Tx) PutAudit(a Audit) error {
 	for _, e := range a.Evidence {
 		v = v.uint(uint64(e.Outcome)).time(e.Time).raw(e.Tessera[:]).uint(uint64(e.Index)).raw(e.Checksum[:]).
 			raw(e.Nonce[:]).time(e.HolderTime).raw(e.Slices[:]).raw(e.Whole[:]).raw(e.Signature[:])
+	}
+	for _, g := range a.Gone[max(0, len(a.Gone)-MaxGone):] { // few have: these come last, and most rows end before them
+		v = v.raw(g.Tessera[:]).uint(uint64(g.Index))
 	}
 	return tx.set(nodeKey(kindAudit, a.Key), v)
 }
@@ -100,6 +116,9 @@ func decodeAudit(r row) (a Audit, err error) {
 			Outcome: int(v.uint()), Time: v.time(), Tessera: v.tessera(), Index: int(v.uint()), Checksum: v.hash(),
 			Nonce: v.hash(), HolderTime: v.time(), Slices: v.hash(), Whole: v.hash(), Signature: [64]byte(v.raw(64)),
 		})
+	}
+	for len(v.b) > 0 && v.err == nil {
+		a.Gone = append(a.Gone, GoneFragment{v.tessera(), int(v.uint())})
 	}
 	return a, errors.Join(k.done(), v.done())
 }

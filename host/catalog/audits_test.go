@@ -18,6 +18,9 @@ func TestAuditRows(t *testing.T) {
 				HolderTime: noon, Slices: hash(3), Whole: hash(4), Signature: [64]byte{5, 63: 6},
 			})
 		}
+		for i := range MaxGone + 2 {
+			full.Gone = append(full.Gone, GoneFragment{id(6), i})
+		}
 		update(t, c, func(tx *Tx) error {
 			must(t, tx.PutAudit(Audit{Key: node(1)}))
 			return tx.PutAudit(full)
@@ -25,7 +28,7 @@ func TestAuditRows(t *testing.T) {
 		view(t, c, func(tx *Tx) error {
 			got, err := tx.Audit(node(2))
 			must(t, err)
-			full.Evidence = full.Evidence[3:]
+			full.Evidence, full.Gone = full.Evidence[3:], full.Gone[2:]
 			same(t, got, full)
 			none, err := tx.Audit(node(7))
 			must(t, err)

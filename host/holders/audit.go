@@ -21,10 +21,21 @@ type Result struct {
 	Statement wire.ProofStatement // what the holder signed; zero where it signed nothing
 }
 
-// Audited records how a holder answered the challenges of a round, all in one transaction: what was proven
-// counts anew, what failed counts no more and its credit lapses, what is open is asked again. Every
-// holder has one grace for what stays open; after it what it holds is unproven until it passes again.
+// Audited records how a holder answered a round's sample of all that it claims, all in one transaction:
+// what was proven counts anew, what failed counts no more and its credit lapses, what is open is asked
+// again. Every holder has one grace for what stays open; after it what it holds is unproven until it
+// passes again, and it passes only with a round in which it proved everything it was asked.
 func (b *Book) Audited(holder sdk.NodeKey, results []Result) error {
+	return b.audited(holder, results, (*audit).close)
+}
+
+// Challenged records how a holder answered challenges that were no sample of all that it claims. They are
+// evidence, and tell of these fragments alone: nobody passes with them, and nobody lapses.
+func (b *Book) Challenged(holder sdk.NodeKey, results []Result) error {
+	return b.audited(holder, results, func(*audit, []Result, time.Time) {})
+}
+
+func (b *Book) audited(holder sdk.NodeKey, results []Result, end func(*audit, []Result, time.Time)) error {
 	if len(results) == 0 {
 		return nil
 	}
@@ -41,7 +52,7 @@ func (b *Book) Audited(holder sdk.NodeKey, results []Result) error {
 			}
 			audit.note(r, b.now())
 		}
-		audit.close(results, b.now())
+		end(&audit, results, b.now())
 		return tx.PutAudit(audit.Audit)
 	})
 	if err != nil {
@@ -54,7 +65,7 @@ func (b *Book) Audited(holder sdk.NodeKey, results []Result) error {
 }
 
 // judge takes one result to the row of its fragment, and tells whether the holder has now proven any of
-// the tessera.
+// the tessera. What is gone was taken from the row by the attestation that said so.
 func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) (proven bool, err error) {
 	h, err := tx.Holder(r.Claim.Tessera, holder)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -73,8 +84,6 @@ func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) (proven bool,
 		f.Proven, f.Failed = b.now(), time.Time{}
 	case proof.Failed:
 		f.Acked, f.Proven, f.Failed = time.Time{}, time.Time{}, b.now()
-	case proof.Gone:
-		h.Fragments = slices.Delete(h.Fragments, at, at+1)
 	default:
 		return hasProof(h), nil
 	}
@@ -83,9 +92,6 @@ func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) (proven bool,
 		if err := ledger.Acknowledged(tx, b.self, h.Owner, change); err != nil {
 			return false, err
 		}
-	}
-	if len(h.Fragments) == 0 {
-		return false, tx.DropHolder(r.Claim.Tessera, holder)
 	}
 	return hasProof(h), tx.PutHolder(h)
 }
@@ -102,8 +108,14 @@ func (a *audit) note(r Result, now time.Time) {
 		a.Evidence = slices.DeleteFunc(a.Evidence, func(e catalog.Evidence) bool { return e.Outcome == int(proof.Proven) })
 	case r.Outcome == proof.Failed:
 		a.Failures++
+		a.Failed = now
+	case r.Outcome == proof.Gone:
+		a.Gone = append(a.Gone, catalog.GoneFragment{Tessera: r.Claim.Tessera, Index: r.Claim.Index})
 	case r.Outcome.Open():
 		a.Unanswered++
+	}
+	if a.leftOpen(r) && !r.Outcome.Open() {
+		a.Open = nil
 	}
 	s := r.Statement
 	a.Evidence = append(a.Evidence, catalog.Evidence{
@@ -112,24 +124,30 @@ func (a *audit) note(r Result, now time.Time) {
 	})
 }
 
-// close draws the consequence of a round.
+// leftOpen tells whether a result is that of the very challenge that was left open.
+func (a *audit) leftOpen(r Result) bool {
+	o := a.Open
+	return o != nil && o.Tessera == r.Claim.Tessera && o.Index == r.Claim.Index && o.Nonce == r.Nonce
+}
+
+// close draws the consequence of a round. Whoever is asked has just attested, so that no answer at all is a
+// refusal too.
 func (a *audit) close(results []Result, now time.Time) {
-	a.Open = nil
 	all, refused := true, false
 	for _, r := range results {
-		all = all && (r.Outcome == proof.Proven || r.Outcome == proof.Gone)
-		if r.Outcome == proof.Failed {
-			a.Failed = now
+		all = all && r.Outcome == proof.Proven
+		if !r.Outcome.Open() {
+			continue
 		}
-		refused = refused || r.Outcome == proof.Late || r.Outcome == proof.Busy
-		if r.Outcome.Open() && a.Open == nil {
+		if !refused && !a.leftOpen(r) {
 			a.Open = &catalog.OpenChallenge{Since: now, Tessera: r.Claim.Tessera, Index: r.Claim.Index, Nonce: r.Nonce}
 		}
+		refused = true
 	}
 	switch {
 	case all:
 		a.Passed, a.Lapsed = now, time.Time{}
-	case !refused: // who was not there is silent, and that is dealt with elsewhere
+	case !refused:
 	case a.Grace.IsZero():
 		a.Grace = now
 	case a.Lapsed.IsZero():

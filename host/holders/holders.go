@@ -118,7 +118,8 @@ type Statement struct {
 }
 
 // Attested records a holder's answer about several tesseras: what it named it still says it holds, what
-// it no longer named is not held by it any more and its credit lapses.
+// it no longer named is not held by it any more and its credit lapses. What it once said to be gone when it
+// was asked to prove it is down as failed, until it proves it.
 func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements []Statement) error {
 	if err := errors.Join(b.noteMet(holder), b.noteHeld(holder, heldBy, statements)); err != nil {
 		return err
@@ -150,6 +151,10 @@ func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact
 		f := catalog.HeldFragment{Index: i}
 		if at, known := slices.BinarySearchFunc(before.Fragments, i, byIndex); known {
 			f = before.Fragments[at]
+		} else if denied, err := wasGone(tx, holder.Key, s.Tessera, i); err != nil {
+			return err
+		} else if denied {
+			f.Failed = now
 		}
 		if !b.config.Proofs {
 			f.Acked = now // its word is as good as a receipt where nobody asks for proofs
@@ -170,6 +175,13 @@ func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact
 		return nil
 	}
 	return tx.PutHolder(h)
+}
+
+// wasGone tells whether a holder said of a fragment that it claims that it is gone, when it was asked to
+// prove it.
+func wasGone(tx *catalog.Tx, holder sdk.NodeKey, t sdk.TesseraID, index int) (bool, error) {
+	audit, err := tx.Audit(holder)
+	return slices.Contains(audit.Gone, catalog.GoneFragment{Tessera: t, Index: index}), err
 }
 
 // noNews tells that a row need not be written: it says the same as before, not so long ago that the

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/holders"
@@ -42,6 +43,15 @@ func claimsOf(asked []*patient, said []holders.Statement) (out []claim) {
 // outcome. What was left open the last time is asked again first, as it was. Where one challenge stays
 // open the others can wait for the next round.
 func (s *Service) audit(ctx context.Context, holder identity.Contact, claims []claim) error {
+	return s.auditInto(ctx, holder, claims, s.Book.Audited)
+}
+
+// auditSome is audit for claims that are not all of a holder's: what they show tells of them alone.
+func (s *Service) auditSome(ctx context.Context, holder identity.Contact, claims []claim) error {
+	return s.auditInto(ctx, holder, claims, s.Book.Challenged)
+}
+
+func (s *Service) auditInto(ctx context.Context, holder identity.Contact, claims []claim, record func(sdk.NodeKey, []holders.Result) error) error {
 	if s.config.Proofs == 0 || len(claims) == 0 {
 		return nil
 	}
@@ -52,6 +62,11 @@ func (s *Service) audit(ctx context.Context, holder identity.Contact, claims []c
 	var results []holders.Result
 	for _, r := range asked {
 		r.Outcome, r.Statement = s.challenge(ctx, holder, r.Claim, r.Nonce)
+		if r.Outcome == proof.Gone {
+			if r.Outcome, err = s.denied(ctx, holder, r.Claim); err != nil {
+				return err
+			}
+		}
 		if ctx.Err() != nil {
 			break // nobody is late because we stopped listening
 		}
@@ -64,7 +79,27 @@ func (s *Service) audit(ctx context.Context, holder identity.Contact, claims []c
 			break
 		}
 	}
-	return errors.Join(s.Book.Audited(holder.Key, results), ctx.Err())
+	return errors.Join(record(holder.Key, results), ctx.Err())
+}
+
+// denied asks a holder once more what it holds of a tessera, of which it said that it does not have a
+// fragment that it had claimed. It may have given the fragment up in between, and says so now; who signs
+// for it again has failed.
+func (s *Service) denied(ctx context.Context, holder identity.Contact, c proof.Claim) (proof.Outcome, error) {
+	plan, err := s.loadPlan(c.Tessera)
+	if err != nil {
+		return proof.Gone, nil // deleted meanwhile
+	}
+	owner, held, covered, err := s.attest(ctx, holder, []sdk.TesseraID{c.Tessera})
+	if err != nil || covered == 0 {
+		return proof.Busy, nil // the challenge stays open
+	}
+	row := catalog.PlanRow{Tessera: c.Tessera, Owner: plan.Owner(), ShardSize: plan.ShardSize()}
+	said := statements([]*patient{{row: row, plan: plan}}, held)
+	if slices.Contains(said[0].Fragments, c.Index) {
+		return proof.Failed, nil
+	}
+	return proof.Gone, s.Book.Attested(holder, owner, said)
 }
 
 // draw chooses what is asked: at most as many as the operator says, each with a nonce of its own.
@@ -172,7 +207,7 @@ func (s *Service) AuditWhole(ctx context.Context, holder identity.Contact, plan 
 	if r.Outcome != proof.Proven && r.Outcome != proof.Failed {
 		return nil // a holder may be too busy for this
 	}
-	return s.Book.Audited(holder.Key, []holders.Result{r})
+	return s.Book.Challenged(holder.Key, []holders.Result{r})
 }
 
 // keyed computes the keyed hash of a fragment from the owner's copy.

@@ -101,7 +101,7 @@ func TestAHolderThatFailsIsReplaced(t *testing.T) {
 		}
 		w.peers[contact(3).Key].proves = nil // it got them back
 		w.run(t)
-		if r := w.health(t, s); name != "its index lost it" && (r.Proven != 6 || w.credit(t, 3) == 0) {
+		if r := w.health(t, s); r.Proven != 6 || w.credit(t, 3) == 0 {
 			t.Errorf("%s, and proven again: %+v, credit %d", name, r, w.credit(t, 3))
 		}
 	}

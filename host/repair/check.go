@@ -57,7 +57,11 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 	if err != nil {
 		return w, err
 	}
-	if w.weather, err = s.askHolders(ctx, visits(w.patients), s.audit); err != nil {
+	audit := s.audit
+	if only != nil {
+		audit = s.auditSome
+	}
+	if w.weather, err = s.askHolders(ctx, visits(w.patients), audit); err != nil {
 		return w, err
 	}
 	ill, err := s.assessOwn(w.patients)

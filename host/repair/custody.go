@@ -327,7 +327,7 @@ func (s *Service) discover(ctx context.Context, patients []*patient) error {
 	for _, v := range byKey {
 		news = append(news, v)
 	}
-	_, err := s.askHolders(ctx, news, s.audit)
+	_, err := s.askHolders(ctx, news, s.auditSome)
 	return err
 }
 

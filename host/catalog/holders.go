@@ -26,16 +26,17 @@ type Holder struct {
 
 // HeldFragment is one fragment at a holder: when the holder gave a receipt for it, when it last proved
 // it, each zero if never. Failed, when set, is when it failed to prove it, and was not able to since.
+// Lapsed, when set, is when its credit ended because it had not counted as held for too long.
 type HeldFragment struct {
-	Index         int
-	Acked, Proven time.Time
-	Failed        time.Time
+	Index          int
+	Acked, Proven  time.Time
+	Failed, Lapsed time.Time
 }
 
-// Credited tells whether its holder has credit for the fragment: it gave a receipt or a proof, and did not
-// fail one since.
+// Credited tells whether its holder has credit for the fragment: it gave a receipt or a proof, did not
+// fail one since, and its credit did not lapse.
 func (f HeldFragment) Credited() bool {
-	return f.Failed.IsZero() && (!f.Acked.IsZero() || !f.Proven.IsZero())
+	return f.Failed.IsZero() && f.Lapsed.IsZero() && (!f.Acked.IsZero() || !f.Proven.IsZero())
 }
 
 // Credited counts the fragments that its holder has credit for.
@@ -50,6 +51,9 @@ func (h Holder) Credited() (n int64) {
 
 // maxHeld bounds the fragments of one row: no plan has more.
 const maxHeld = 255
+
+// lapsedMark is added to the number of a fragment to say when its credit lapsed.
+const lapsedMark = 256
 
 func holderKey(t sdk.TesseraID, node sdk.NodeKey) enc { return tesseraKey(kindHolder, t).raw(node[:]) }
 
@@ -68,6 +72,9 @@ func (tx *Tx) PutHolder(h Holder) error {
 	for _, f := range h.Fragments {
 		if !f.Failed.IsZero() { // few have: these come last, and most rows end before them
 			v = v.uint(uint64(f.Index)).time(f.Failed)
+		}
+		if !f.Lapsed.IsZero() {
+			v = v.uint(uint64(f.Index + lapsedMark)).time(f.Lapsed)
 		}
 	}
 	if err := tx.set(holderKey(h.Tessera, h.Key), v); err != nil {
@@ -125,12 +132,16 @@ func decodeHolder(r row) (h Holder, err error) {
 		h.Fragments = append(h.Fragments, HeldFragment{Index: int(v.uint()), Acked: v.time(), Proven: v.time()})
 	}
 	for len(v.b) > 0 && v.err == nil {
-		index, failed := int(v.uint()), v.time()
-		at := slices.IndexFunc(h.Fragments, func(f HeldFragment) bool { return f.Index == index })
-		if at < 0 {
+		number, when := v.uint(), v.time()
+		at := slices.IndexFunc(h.Fragments, func(f HeldFragment) bool { return f.Index == int(number%lapsedMark) })
+		switch {
+		case at < 0 || number >= 2*lapsedMark:
 			return Holder{}, fmt.Errorf("holder row: %w", ErrDamaged)
+		case number >= lapsedMark:
+			h.Fragments[at].Lapsed = when
+		default:
+			h.Fragments[at].Failed = when
 		}
-		h.Fragments[at].Failed = failed
 	}
 	return h, errors.Join(k.done(), v.done())
 }

@@ -140,7 +140,7 @@ func TestHolderRows(t *testing.T) {
 	inEveryForm(t, func(t *testing.T, c *Catalog) {
 		h := Holder{
 			Tessera: id(1), Key: node(2), Nonce: 1 << 60, Addr: "127.0.1.2:4433", Owner: owner(3),
-			Fragments: []HeldFragment{{Index: 0, Acked: noon}, {Index: 23, Acked: noon, Proven: noon.Add(time.Hour), Failed: noon.Add(2 * time.Hour)}},
+			Fragments: []HeldFragment{{Index: 0, Acked: noon}, {Index: 23, Acked: noon, Proven: noon.Add(time.Hour), Failed: noon.Add(2 * time.Hour), Lapsed: noon.Add(3 * time.Hour)}},
 			LastSeen:  noon, SilentSince: noon.Add(time.Minute), Failed: time.Time{}, Flaps: 4,
 		}
 		other := Holder{Tessera: id(1), Key: node(9)}

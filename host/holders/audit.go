@@ -39,8 +39,12 @@ func (b *Book) audited(holder sdk.NodeKey, results []Result, end func(*audit, []
 	if len(results) == 0 {
 		return nil
 	}
+	changed, err := b.verdicts(holder, results)
+	if err = errors.Join(err, b.noteCredit(holder, changed)); err != nil {
+		return err
+	}
 	proven := map[sdk.TesseraID]bool{}
-	err := b.catalog.Update(func(tx *catalog.Tx) error {
+	err = b.catalog.Update(func(tx *catalog.Tx) error {
 		row, err := tx.Audit(holder)
 		if err != nil {
 			return err
@@ -81,7 +85,7 @@ func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) (proven bool,
 	before := h.Credited()
 	switch f := &h.Fragments[at]; r.Outcome {
 	case proof.Proven:
-		f.Proven, f.Failed = b.now(), time.Time{}
+		f.Proven, f.Failed, f.Lapsed = b.now(), time.Time{}, time.Time{}
 	case proof.Failed:
 		f.Acked, f.Proven, f.Failed = time.Time{}, time.Time{}, b.now()
 	default:
@@ -147,7 +151,7 @@ func (a *audit) close(results []Result, now time.Time) {
 	switch {
 	case all:
 		a.Passed, a.Lapsed = now, time.Time{}
-	case !refused:
+	case !refused: // it failed, or gave something up
 	case a.Grace.IsZero():
 		a.Grace = now
 	case a.Lapsed.IsZero():

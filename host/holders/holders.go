@@ -96,7 +96,8 @@ func (b *Book) Acknowledge(holder identity.Contact, r wire.Receipt) error {
 		if !known {
 			h.Fragments = slices.Insert(h.Fragments, at, catalog.HeldFragment{Index: int(r.Index)})
 		}
-		h.Fragments[at].Acked, h.Fragments[at].Failed = b.now(), time.Time{}
+		f := &h.Fragments[at]
+		f.Acked, f.Failed, f.Lapsed = b.now(), time.Time{}, time.Time{}
 		if r.Owner == b.self && !credited {
 			if err := ledger.Acknowledged(tx, b.self, r.HolderOwner, int64(r.Size)); err != nil {
 				return err
@@ -157,7 +158,7 @@ func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact
 			f.Failed = now
 		}
 		if !b.config.Proofs {
-			f.Acked = now // its word is as good as a receipt where nobody asks for proofs
+			f.Acked, f.Lapsed = now, time.Time{} // its word is as good as a receipt where nobody asks for proofs
 		}
 		h.Fragments = append(h.Fragments, f)
 	}

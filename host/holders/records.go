@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,7 +32,79 @@ const (
 	// RecordReleased is that a fragment kept here is not kept any more: tessera, number of 4 bytes. A
 	// tombstone says the same of all fragments of its tessera.
 	RecordReleased = 6
+	// RecordCredit is for which fragments a holder's credit changes otherwise than by a receipt: node key,
+	// seconds since 1970 of 8 bytes, then of each fragment: tessera, number of 2 bytes, and 1 byte that is a
+	// CreditState. Without one what a holder holds gives it credit.
+	RecordCredit = 7
 )
+
+// CreditState is what a fragment is worth to its holder from now on.
+type CreditState byte
+
+// The states, as they are written.
+const (
+	CreditGiven   CreditState = 1 // it gives credit: it was proven, or counts again
+	CreditLapsed  CreditState = 2 // it gives none: it did not count for too long
+	CreditFailed  CreditState = 3 // it gives none: a proof of it failed
+	CreditClaimed CreditState = 4 // it gives none yet: its holder claims it and never proved it
+)
+
+// Credit is one fragment in a RecordCredit.
+type Credit struct {
+	Tessera sdk.TesseraID
+	Index   int
+	State   CreditState
+}
+
+// Credits is what RecordCredit says.
+type Credits struct {
+	Holder  sdk.NodeKey
+	Time    time.Time
+	Changed []Credit
+}
+
+// creditSize is the length of one fragment in a RecordCredit, creditsHead that of what comes first.
+const (
+	creditSize  = sdk.IDSize + 3
+	creditsHead = sdk.IDSize + 8
+)
+
+func (c Credits) record() []byte {
+	b := binary.BigEndian.AppendUint64(slices.Clone(c.Holder[:]), uint64(c.Time.Unix()))
+	for _, f := range c.Changed {
+		b = append(b, f.Tessera[:]...)
+		b = append(binary.BigEndian.AppendUint16(b, uint16(f.Index)), byte(f.State))
+	}
+	return b
+}
+
+// ParseCredits reads a RecordCredit.
+func ParseCredits(b []byte) (c Credits, err error) {
+	if len(b) < creditsHead || (len(b)-creditsHead)%creditSize != 0 {
+		return c, fmt.Errorf("credits: %w", errRecord)
+	}
+	copy(c.Holder[:], b)
+	c.Time = time.Unix(int64(binary.BigEndian.Uint64(b[sdk.IDSize:])), 0)
+	for rest := b[creditsHead:]; len(rest) > 0; rest = rest[creditSize:] {
+		f := Credit{Index: int(binary.BigEndian.Uint16(rest[sdk.IDSize:])), State: CreditState(rest[creditSize-1])}
+		copy(f.Tessera[:], rest)
+		c.Changed = append(c.Changed, f)
+	}
+	return c, nil
+}
+
+// creditsEach is how many fragments one record names at most.
+const creditsEach = 16 << 10
+
+// noteCredit keeps what changes in a holder's credit, before it is written into the index.
+func (b *Book) noteCredit(holder sdk.NodeKey, changed []Credit) error {
+	for part := range slices.Chunk(changed, creditsEach) {
+		if err := b.journal.Append(RecordCredit, Credits{holder, b.now(), part}.record()); err != nil {
+			return fmt.Errorf("keep a holder's credit: %w", err)
+		}
+	}
+	return nil
+}
 
 // errRecord tells that a record says nothing that makes sense.
 var errRecord = errors.New("not a record")
@@ -153,7 +226,10 @@ func (b *Book) noteMet(holder identity.Contact) error {
 
 // noteHeld keeps which of these statements change what a holder is known to hold.
 func (b *Book) noteHeld(holder identity.Contact, owner sdk.OwnerKey, statements []Statement) error {
-	var changed []Held
+	var (
+		changed []Held
+		credits []Credit
+	)
 	err := b.catalog.View(func(tx *catalog.Tx) error {
 		for _, s := range statements {
 			h, err := tx.Holder(s.Tessera, holder.Key)
@@ -164,6 +240,7 @@ func (b *Book) noteHeld(holder identity.Contact, owner sdk.OwnerKey, statements 
 			if !slices.EqualFunc(h.Fragments, now, func(f catalog.HeldFragment, i int) bool { return f.Index == i }) {
 				changed = append(changed, Held{s.Tessera, holder.Key, owner, now})
 			}
+			credits = append(credits, b.restated(h, s.Tessera, now)...)
 		}
 		return nil
 	})
@@ -175,5 +252,20 @@ func (b *Book) noteHeld(holder identity.Contact, owner sdk.OwnerKey, statements 
 			return fmt.Errorf("keep what a holder said: %w", err)
 		}
 	}
-	return nil
+	return b.noteCredit(holder.Key, credits)
+}
+
+// restated gives what a holder's statement changes in its credit: what it claims newly gives none before it
+// is proven, unless nobody asks for proofs.
+func (b *Book) restated(h catalog.Holder, t sdk.TesseraID, now []int) (changed []Credit) {
+	for _, i := range now {
+		at, known := slices.BinarySearchFunc(h.Fragments, i, byIndex)
+		switch {
+		case b.config.Proofs && !known:
+			changed = append(changed, Credit{t, i, CreditClaimed})
+		case !b.config.Proofs && (!known || !h.Fragments[at].Credited() && h.Fragments[at].Failed.IsZero()):
+			changed = append(changed, Credit{t, i, CreditGiven})
+		}
+	}
+	return changed
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/holders"
@@ -79,6 +80,12 @@ func (r *run) record(tx *catalog.Tx, rec journal.Record, met map[sdk.NodeKey]ide
 			return r.passOver(err)
 		}
 		return r.held(tx, h, met[h.Holder])
+	case holders.RecordCredit:
+		c, err := holders.ParseCredits(rec.Payload)
+		if err != nil {
+			return r.passOver(err)
+		}
+		return r.credits(tx, c)
 	case holders.RecordReleased:
 		t, index, err := holders.ParseReleased(rec.Payload)
 		if err != nil {
@@ -176,15 +183,24 @@ func (r *run) taken(tx *catalog.Tx, q wire.Receipt, where identity.Contact) erro
 		h.LastSeen = q.Time
 	}
 	at, known := slices.BinarySearchFunc(h.Fragments, int(q.Index), byIndex)
-	if known {
-		h.Fragments[at].Acked = q.Time
-		return tx.PutHolder(h)
+	before := h.Credited()
+	if !known {
+		h.Fragments = slices.Insert(h.Fragments, at, catalog.HeldFragment{Index: int(q.Index)})
 	}
-	h.Fragments = slices.Insert(h.Fragments, at, catalog.HeldFragment{Index: int(q.Index), Acked: q.Time})
-	if q.Owner == r.Owner {
-		if err := ledger.Acknowledged(tx, r.Owner, q.HolderOwner, int64(q.Size)); err != nil {
+	f := &h.Fragments[at]
+	f.Acked, f.Failed, f.Lapsed = q.Time, time.Time{}, time.Time{}
+	return r.put(tx, h, q.Owner, (h.Credited()-before)*int64(q.Size))
+}
+
+// put writes a holder's row, and what it changes in its owner's account where the tessera is an own one.
+func (r *run) put(tx *catalog.Tx, h catalog.Holder, owner sdk.OwnerKey, change int64) error {
+	if owner == r.Owner {
+		if err := ledger.Acknowledged(tx, r.Owner, h.Owner, change); err != nil {
 			return err
 		}
+	}
+	if len(h.Fragments) == 0 {
+		return tx.DropHolder(h.Tessera, h.Key)
 	}
 	return tx.PutHolder(h)
 }
@@ -206,25 +222,60 @@ func (r *run) held(tx *catalog.Tx, now holders.Held, where identity.Contact) err
 	if !now.Owner.IsZero() {
 		h.Owner = now.Owner
 	}
-	before := h.Fragments
+	before := h
 	h.Fragments = nil
 	for _, i := range now.Fragments {
 		f := catalog.HeldFragment{Index: i, Acked: h.LastSeen}
-		if at, known := slices.BinarySearchFunc(before, i, byIndex); known {
-			f = before[at]
+		if at, known := slices.BinarySearchFunc(before.Fragments, i, byIndex); known {
+			f = before.Fragments[at]
 		}
 		h.Fragments = append(h.Fragments, f)
 	}
-	if plan.Owner == r.Owner {
-		change := int64(len(h.Fragments)-len(before)) * plan.ShardSize
-		if err := ledger.Acknowledged(tx, r.Owner, h.Owner, change); err != nil {
+	return r.put(tx, h, plan.Owner, (h.Credited()-before.Credited())*plan.ShardSize)
+}
+
+// credits brings back which fragments give their holder credit.
+func (r *run) credits(tx *catalog.Tx, c holders.Credits) error {
+	for _, changed := range c.Changed {
+		h, err := tx.Holder(changed.Tessera, c.Holder)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		plan, err := tx.Plan(changed.Tessera)
+		if err != nil {
+			return err
+		}
+		at, known := slices.BinarySearchFunc(h.Fragments, changed.Index, byIndex)
+		if !known {
+			continue
+		}
+		before := h.Credited()
+		credit(&h.Fragments[at], changed.State, c.Time)
+		if err := r.put(tx, h, plan.Owner, (h.Credited()-before)*plan.ShardSize); err != nil {
 			return err
 		}
 	}
-	if len(h.Fragments) == 0 {
-		return tx.DropHolder(now.Tessera, now.Holder)
+	return nil
+}
+
+// credit gives a fragment the credit that a record says.
+func credit(f *catalog.HeldFragment, state holders.CreditState, at time.Time) {
+	never := time.Time{}
+	switch state {
+	case holders.CreditGiven:
+		if f.Failed, f.Lapsed = never, never; !f.Credited() {
+			f.Acked = at // it was proven, and is to be proven again
+		}
+	case holders.CreditLapsed:
+		f.Lapsed = at
+	case holders.CreditFailed:
+		f.Acked, f.Proven, f.Failed = never, never, at
+	case holders.CreditClaimed:
+		f.Acked, f.Proven = never, never
 	}
-	return tx.PutHolder(h)
 }
 
 // met lets every row of a holder know where it is now, and the node whom to ask when it starts.

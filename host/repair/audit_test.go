@@ -8,6 +8,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/ledger"
 	speaker "github.com/tesseras/tesseras/host/peer"
 	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/quicnet"
@@ -51,6 +52,21 @@ func (w *ward) audit(t *testing.T, n byte) catalog.Audit {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// agrees holds the ledger against what is written down about holders.
+func (w *ward) agrees(t *testing.T) {
+	t.Helper()
+	err := w.catalog.View(func(tx *catalog.Tx) error {
+		wrong, err := ledger.Mismatches(tx, w.owner.Key())
+		if len(wrong) > 0 {
+			t.Errorf("the books do not follow from the facts: %+v", wrong)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestWhatIsProvenCounts(t *testing.T) {
@@ -119,6 +135,7 @@ func TestWhatStaysOpenIsAskedAgain(t *testing.T) {
 		"does not know it": {err: wire.Refuse(wire.Code_UNSUPPORTED, "what?")},
 		"late":             {p: speaker.Proof{Took: time.Hour}},
 		"no answer":        {err: quicnet.ErrSilent},
+		"cut off":          {err: errors.New("the connection was reset")},
 	} {
 		w := newWard(t)
 		s := w.creates(t, 1)
@@ -145,8 +162,20 @@ func TestWhatStaysOpenIsAskedAgain(t *testing.T) {
 		if got := w.run(t); got.Rebuilt != 2 { // unproven for the whole period
 			t.Errorf("%s for a day: %+v", name, got)
 		}
+		if w.credit(t, 3) == 0 {
+			t.Errorf("%s for a day: its credit is gone", name)
+		}
+		w.clock = w.clock.Add(24 * time.Hour)
+		w.run(t)
+		if c := w.credit(t, 3); c != 0 || w.failed(t, 3) != 0 {
+			t.Errorf("%s for two days: it is credited with %d bytes, and %d fragments are down as failed", name, c, w.failed(t, 3))
+		}
 		p.proves = nil
 		w.run(t)
+		if w.credit(t, 3) != 2*uint64(s.plan.ShardSize()) {
+			t.Errorf("%s, and then proven: it is credited with %d bytes", name, w.credit(t, 3))
+		}
+		w.agrees(t)
 		if a := w.audit(t, 3); !a.Lapsed.IsZero() || a.Open != nil || a.Passed.IsZero() {
 			t.Errorf("%s, and then proven: %+v", name, a)
 		}
@@ -293,5 +322,56 @@ func TestTheKeyedHashOfAllBytes(t *testing.T) {
 	}
 	if a := w.audit(t, 3); a.Asked != 0 {
 		t.Errorf("what cannot be compared was held against it: %+v", a)
+	}
+}
+
+// Credit lasts only while proofs do: of who falls silent, and of the rest of what somebody claims who failed
+// one proof. It comes back with them, for all that is proven or stood for, and honest holders keep theirs.
+func TestCreditLastsWhileProofsDo(t *testing.T) {
+	for name, spoil := range map[string]func(*peer) (mend func()){
+		"silent": func(p *peer) func() {
+			p.err = quicnet.ErrUnreachable
+			return func() { p.err = nil }
+		},
+		"failing": func(p *peer) func() {
+			p.proves = func(proof.Claim) (speaker.Proof, error) { return speaker.Proof{}, proof.ErrWrong }
+			return func() { p.proves = nil }
+		},
+	} {
+		w := newWard(t)
+		w.takes = false
+		for i := range byte(6) { // two fragments each: 12, of which eight are drawn
+			w.spread(t, w.creates(t, i))
+		}
+		full := w.credit(t, 1)
+		w.run(t)
+		mend := spoil(w.peers[contact(3).Key])
+		w.run(t)
+		w.clock = w.clock.Add(20 * time.Hour)
+		w.run(t)
+		if c := w.credit(t, 3); c == 0 || name == "silent" && c != full {
+			t.Errorf("%s for less than a day: it is credited with %d bytes of %d", name, c, full)
+		}
+		w.agrees(t)
+		for range 2 {
+			w.clock = w.clock.Add(15 * time.Hour)
+			w.run(t)
+		}
+		if c := w.credit(t, 3); c != 0 {
+			t.Errorf("%s for two days: it is credited with %d bytes", name, c)
+		}
+		w.agrees(t)
+		mend()
+		for range 25 { // until all that failed was drawn
+			w.clock = w.clock.Add(12 * time.Hour)
+			w.run(t)
+		}
+		if c := w.credit(t, 3); c != full {
+			t.Errorf("%s, and back: it is credited with %d bytes of %d", name, c, full)
+		}
+		if c := w.credit(t, 1); c != full {
+			t.Errorf("%s: an honest holder is credited with %d bytes of %d", name, c, full)
+		}
+		w.agrees(t)
 	}
 }

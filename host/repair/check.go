@@ -76,8 +76,10 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 	return w, s.auditWhole(ctx, w.patients)
 }
 
-// assessOwn judges tesseras and gives those that are not at their target.
+// assessOwn judges tesseras and gives those that are not at their target. What did not count for too long
+// gives its holders no credit any more.
 func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
+	var unsettled []holders.Record
 	for _, p := range patients {
 		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
 			return nil, err
@@ -85,13 +87,14 @@ func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
 		if err = s.assess(p); err != nil {
 			return nil, err
 		}
+		unsettled = append(unsettled, s.Book.Unsettled(p.records)...)
 		healthy := p.report.Status == health.Healthy
 		s.rounds.checked(p.row.Tessera, s.Now(), healthy)
 		if !healthy {
 			ill = append(ill, p)
 		}
 	}
-	return ill, nil
+	return ill, s.Book.Settle(unsettled)
 }
 
 // admit lists the tesseras this node cares for: its owner's, unless they were deleted. One whose plan

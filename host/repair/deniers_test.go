@@ -76,7 +76,8 @@ func TestDeniersAreCaught(t *testing.T) {
 			}
 			return speaker.Proof{}, notHere()
 		}
-		for day := range 10 {
+		failed := 0
+		for day := range 5 {
 			clear(liar.held)
 			for k, f := range claims {
 				liar.held[k.tessera] = append(liar.held[k.tessera], f)
@@ -86,6 +87,7 @@ func TestDeniersAreCaught(t *testing.T) {
 			if got := w.counted(t, 3); got > len(has) {
 				t.Fatalf("%s: on day %d %d of its %d claims count, of which it has %d", name, day, got, len(claims), len(has))
 			}
+			failed += w.failed(t, 3)
 			if got := w.counted(t, 1); got != 2*tesseras {
 				t.Fatalf("%s: of an honest holder %d of %d fragments count", name, got, 2*tesseras)
 			}
@@ -94,8 +96,8 @@ func TestDeniersAreCaught(t *testing.T) {
 		if !a.Passed.IsZero() || !c.admits && (a.Failed.IsZero() || a.Failures == 0) {
 			t.Errorf("%s: it is down as %+v", name, a)
 		}
-		if failed := w.failed(t, 3); failed == 0 {
-			t.Errorf("%s: no fragment of it is down as failed", name)
+		if failed == 0 {
+			t.Errorf("%s: no fragment of it was ever down as failed", name)
 		}
 	}
 }
@@ -206,10 +208,10 @@ func TestOnlyARoundsSampleCloses(t *testing.T) {
 		}
 		a := w.audit(t, 3)
 		if a.Open == nil || *a.Open != *before.Open || !a.Passed.Equal(before.Passed) || !a.Lapsed.Equal(before.Lapsed) {
-			t.Errorf("%s: %+v, was %+v", name, a, before)
+			t.Errorf("%s: open %v, passed %s, lapsed %s; were %v, %s, %s", name, a.Open, a.Passed, a.Lapsed, before.Open, before.Passed, before.Lapsed)
 		}
 		if a.Proven != before.Proven+1 {
-			t.Errorf("%s: it left no evidence: %+v, was %+v", name, a, before)
+			t.Errorf("%s: %d are proven, were %d: it left no evidence", name, a.Proven, before.Proven)
 		}
 	}
 }

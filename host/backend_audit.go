@@ -100,7 +100,10 @@ func (n *Node) AuditLedger(ctx context.Context) (localapi.Audit, error) {
 			return err
 		})
 	}
-	err = g.Wait()
+	if err := g.Wait(); err != nil {
+		return a, err
+	}
+	err = n.reconcile(ctx, partners, a.Peers)
 	a.Peers = slices.DeleteFunc(a.Peers, func(p localapi.AuditedPeer) bool {
 		return p.WeKeep == 0 && p.TheySayWe == 0 && p.TheyKeep == 0 && p.WeSayTheyDo == 0
 	})

@@ -1,6 +1,8 @@
 package host_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -227,5 +229,75 @@ func TestAnAuditFindsWhereTheBooksDiffer(t *testing.T) {
 	a := owner.audit()
 	if a.Agree || len(a.Wrong) != 1 || a.Wrong[0].Owner != liar.owner() || a.Wrong[0].ThereWritten != a.Wrong[0].ThereFacts+1 {
 		t.Errorf("a row that does not follow from the facts: %+v", a)
+	}
+}
+
+// gains gives a node a copy of what another keeps, as a repair by somebody else would.
+func (m *member) gains(from *member, f catalog.FragmentRef) {
+	m.v.t.Helper()
+	bytes, err := os.ReadFile(from.object(f.Hash))
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(m.object(f.Hash)), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(m.object(f.Hash), bytes, 0o600)
+	}
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+	m.keeps(f, f.Size, func(tx *catalog.Tx) error { _, err := tx.AddFragment(f); return err })
+}
+
+// yields makes a node give up one fragment.
+func (m *member) yields(f catalog.FragmentRef) {
+	m.v.t.Helper()
+	m.keeps(f, -f.Size, func(tx *catalog.Tx) error { _, err := tx.DropFragment(f.Tessera, f.Index); return err })
+}
+
+// keeps changes what a node keeps, and what it is owed for it.
+func (m *member) keeps(f catalog.FragmentRef, change int64, how func(*catalog.Tx) error) {
+	m.v.t.Helper()
+	err := m.Update(func(tx *catalog.Tx) error {
+		plan, err := tx.Plan(f.Tessera)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.AddLedger(plan.Owner, change, 0); err != nil {
+			return err
+		}
+		return how(tx)
+	})
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+}
+
+// A holder that gives up what another has too is not accused for it, whether the owner knows of the other or
+// not; one that gives up the only copy is.
+func TestGivingUpASurplusIsNoDifferenceOfTheBooks(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	has := v.holdersOf(made.ID)
+	for i, known := range []bool{true, false} {
+		twice := has[i].held(made.ID)[0]
+		has[i+2].gains(has[i], twice)
+		if known {
+			owner.repair(made.ID)
+		}
+		has[i].yields(twice)
+		if a := owner.audit(); !a.Agree || verdicts(a)[localapi.AuditAgrees] != 8 {
+			t.Errorf("after a surplus was given up, the other known: %v: %+v", known, a.Peers)
+		}
+		if a := has[i].audit(); !a.Agree {
+			t.Errorf("and by the books of who gave it up: %+v", a.Peers)
+		}
+	}
+	has[4].yields(has[4].held(made.ID)[0])
+	for range 2 {
+		if a := owner.audit(); a.Agree || verdicts(a)[localapi.AuditLess] != 1 {
+			t.Errorf("after the only copy was given up: %+v", a.Peers)
+		}
 	}
 }

@@ -213,7 +213,7 @@ func (s *Service) ask(ctx context.Context, v *visit, audit auditor) (answered bo
 			return true, ctx.Err() // nobody is silent because we stopped listening
 		}
 		if err == nil && covered == 0 {
-			err = errors.New("an answer that covers nothing")
+			err = errCoversNothing
 		}
 		if err != nil {
 			return s.late(ctx, contact, v.holder.Key, rest, err)

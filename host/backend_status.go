@@ -107,10 +107,10 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 	return s, l.addHolders(&s, plan, report)
 }
 
-// kept lists the fragments of a tessera on this node.
+// kept lists the fragments of a tessera on this node that are not known to be damaged.
 func (l *local) kept(id sdk.TesseraID) (mine []int, err error) {
 	err = l.catalog.View(func(tx *catalog.Tx) error {
-		for f, err := range tx.Fragments(id) {
+		for f, err := range tx.WholeFragments(tx.Fragments(id)) {
 			if err != nil {
 				return err
 			}

@@ -104,3 +104,28 @@ func (tx *Tx) filesOf(r Referrer, h digest.Hash) (uses []Use, err error) {
 	}
 	return uses, nil
 }
+
+// WholeFragments passes over those of a list of fragments whose objects are known to be damaged.
+func (tx *Tx) WholeFragments(list iter.Seq2[FragmentRef, error]) iter.Seq2[FragmentRef, error] {
+	return func(yield func(FragmentRef, error) bool) {
+		any, err := tx.AnyDamage()
+		if err != nil {
+			yield(FragmentRef{}, err)
+			return
+		}
+		for f, err := range list {
+			if any && err == nil {
+				_, err = tx.Damage(f.Hash)
+				if err == nil {
+					continue
+				}
+				if errors.Is(err, ErrNotFound) {
+					err = nil
+				}
+			}
+			if !yield(f, err) || err != nil {
+				return
+			}
+		}
+	}
+}

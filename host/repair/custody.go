@@ -69,7 +69,7 @@ func (s *Service) Custody(ctx context.Context) error {
 // owner.
 type keptRow struct {
 	row  catalog.PlanRow
-	mine []int
+	mine []int // those that are not known to be damaged here
 }
 
 // kept gives what is kept here in pages, in order of the ids. No transaction is open while a page is
@@ -90,7 +90,7 @@ func (s *Service) kept() func(yield func([]keptRow, error) bool) {
 
 func (s *Service) keptPage(from catalog.FragmentKey) (page []keptRow, next catalog.FragmentKey, err error) {
 	err = s.Catalog.View(func(tx *catalog.Tx) error {
-		for f, err := range tx.AllFragments(from) {
+		for f, err := range tx.WholeFragments(tx.AllFragments(from)) {
 			if err != nil {
 				return err
 			}
@@ -256,7 +256,7 @@ func (s *Service) keptOne(id sdk.TesseraID) (k keptRow, err error) {
 		if k.row, err = s.keptPlan(tx, id); err != nil {
 			return err
 		}
-		for f, err := range tx.Fragments(id) {
+		for f, err := range tx.WholeFragments(tx.Fragments(id)) {
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/gather"
@@ -203,4 +204,31 @@ func (p *poisoned) rebuild(t *testing.T) error {
 		}
 	}
 	return from.Discard()
+}
+
+// A holder that knows its own fragment to be damaged neither counts on it nor offers it as its proof: it
+// repairs what is missing, the damaged one among it.
+func TestADamagedFragmentOfOnesOwnIsNotHeld(t *testing.T) {
+	c := newColony(t, 12) // two shards each
+	c.round(inTurn(12))
+	m := c.members[3]
+	const damaged = 3 // its first
+	delete(m.store, damaged)
+	err := m.catalog.Update(func(tx *catalog.Tx) error {
+		return tx.PutDamage(catalog.Damage{Hash: c.plan.Fragments[damaged], Found: c.clock, Lost: true})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.members[7].dead = true
+	distinct := 0
+	for range 30 { // it alone looks
+		c.round([]int{3})
+		if distinct, _, _ = c.count(); distinct == 24 {
+			break
+		}
+	}
+	if distinct != 24 {
+		t.Errorf("%d of 24 shards are there", distinct)
+	}
 }

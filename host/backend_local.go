@@ -15,6 +15,7 @@ import (
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/scrub"
@@ -26,8 +27,9 @@ import (
 // part of a running node that the network does not change.
 type local struct {
 	*store
-	cfg *config.Config
-	log *slog.Logger
+	cfg  *config.Config
+	log  *slog.Logger
+	book *holders.Book
 }
 
 var _ localapi.Backend = (*localBackend)(nil)
@@ -42,6 +44,7 @@ func OpenLocal(ctx context.Context, cfg *config.Config, dataDir string, log *slo
 		return nil, nil, explain(err)
 	}
 	b := &localBackend{local{store: s, cfg: cfg, log: log}}
+	b.book = b.booksOf(nil)
 	return b, closer(s.close), nil
 }
 

@@ -17,10 +17,8 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// books gives the map of holders, which needs no network.
-func (l *local) books() *holders.Book { return l.booksOf(nil) }
-
-// booksOf is books for a node that knows who runs which node; nil = its owner.
+// booksOf gives the map of holders, which needs no network. operator tells who runs which node; nil = its
+// owner, which is all that is known without a network.
 func (l *local) booksOf(operator func(sdk.NodeKey, sdk.OwnerKey) string) *holders.Book {
 	r := l.cfg.Replication
 	first, period := holders.Periods(r.RepairInterval.Std(), r.RepairJitter.Std())
@@ -30,7 +28,7 @@ func (l *local) booksOf(operator func(sdk.NodeKey, sdk.OwnerKey) string) *holder
 }
 
 func (l *local) report(plan *fragment.FragmentPlan) (health.Report, error) {
-	return l.books().Health(plan.Tessera, health.Shape{Data: plan.Data, Total: plan.Total(), Copies: plan.Copies})
+	return l.book.Health(plan.Tessera, health.Shape{Data: plan.Data, Total: plan.Total(), Copies: plan.Copies})
 }
 
 // Status implements localapi.Maintenance.
@@ -123,27 +121,25 @@ func (l *local) kept(id sdk.TesseraID) (mine []int, err error) {
 
 // reportOfHeld counts this node among the holders.
 func (l *local) reportOfHeld(plan *fragment.FragmentPlan, mine []int) (health.Report, error) {
-	book := l.books()
-	records, err := book.Records(plan.Tessera)
+	records, err := l.book.Records(plan.Tessera)
 	if err != nil {
 		return health.Report{}, err
 	}
 	self := health.Holder{Peer: l.id.Node.Key().String(), Operator: l.id.Owner.Key().String(), Held: mine}
-	all := append(book.Standing(records), self)
+	all := append(l.book.Standing(records), self)
 	return health.Assess(health.Shape{Data: plan.Data, Total: plan.Total(), Copies: plan.Copies}, all, l.cfg.Replication.Replicas), nil
 }
 
 func (l *local) addHolders(s *localapi.Status, plan *fragment.FragmentPlan, report health.Report) error {
 	s.Deficit, s.Survives = report.Deficit, report.Survives
 	s.Fragments = localapi.FragmentCount{Data: plan.Data, Total: report.Total, Held: report.Held, Proven: report.Proven}
-	book := l.books()
-	records, err := book.Records(plan.Tessera)
+	records, err := l.book.Records(plan.Tessera)
 	if err != nil {
 		return err
 	}
 	subnets := map[string]int{}
 	for _, r := range records {
-		view := holderView(book, r)
+		view := holderView(l.book, r)
 		if !view.Failed {
 			subnets[holders.SubnetOf(r.Holder)]++
 		}

@@ -22,7 +22,6 @@ import (
 	"github.com/tesseras/tesseras/host/dht"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/heal"
-	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/institution"
 	"github.com/tesseras/tesseras/host/legacy"
@@ -54,7 +53,6 @@ type Node struct {
 	refusals  refusals
 	dht       *dht.DHT
 	network   *network
-	book      *holders.Book
 	bind      func(listen string) (net.PacketConn, error)
 	publisher *publish.Service
 	restorer  *restore.Service
@@ -97,6 +95,7 @@ func open(ctx context.Context, cfg *config.Config, dataDir string, log *slog.Log
 		o(n)
 	}
 	n.institutions = institution.New(institution.Deps{Resolver: n.resolver, Log: log, Now: time.Now}, institution.Config{})
+	n.book = n.booksOf(n.operator)
 	n.background, n.stop = context.WithCancel(context.Background())
 	if err := n.join(ctx); err != nil {
 		return nil, explain(errors.Join(err, n.Close()))

@@ -3,26 +3,22 @@ package host
 import (
 	"bytes"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
-	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/localapi"
-	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
 
 // AuditLedger implements localapi.Maintenance, without asking anybody.
 func (l *local) AuditLedger(ctx context.Context) (localapi.Audit, error) {
-	a := localapi.Audit{Wrong: []localapi.WrongRow{}, Peers: []localapi.AuditedPeer{}}
+	a := localapi.Audit{Wrong: []localapi.WrongRow{}, Peers: []localapi.AuditedPeer{}, Unvouched: []localapi.Unvouched{}}
 	err := l.catalog.View(func(tx *catalog.Tx) error {
 		wrong, err := ledger.Mismatches(tx, l.id.Owner.Key())
 		for _, w := range wrong {
@@ -35,43 +31,12 @@ func (l *local) AuditLedger(ctx context.Context) (localapi.Audit, error) {
 		return err
 	})
 	if err == nil {
-		a.Receipts, err = l.countReceipts(ctx)
+		var found []localapi.Unvouched
+		a.Receipts, found, err = l.auditReceipts(ctx)
+		a.Unvouched = append(a.Unvouched, found...)
 	}
-	a.Agree = len(a.Wrong) == 0 && a.Receipts.Bad == 0
+	a.Agree = len(a.Wrong) == 0 && len(a.Unvouched) == 0 && a.Receipts.Bad == 0
 	return a, err
-}
-
-// countReceipts verifies every receipt in the journal.
-func (l *local) countReceipts(ctx context.Context) (n localapi.ReceiptCount, err error) {
-	for record, err := range l.journal.Records() {
-		var damage *journal.DamageError
-		switch {
-		case ctx.Err() != nil:
-			return n, ctx.Err()
-		case errors.As(err, &damage):
-			n.Bad++
-			continue
-		case err != nil:
-			return n, err
-		}
-		if record.Kind != holders.RecordGiven && record.Kind != holders.RecordTaken {
-			continue
-		}
-		var ack wire.ReplicateAck
-		err = proto.Unmarshal(record.Payload, &ack)
-		if err == nil {
-			_, err = wire.VerifyReceipt(&ack)
-		}
-		switch {
-		case err != nil:
-			n.Bad++
-		case record.Kind == holders.RecordGiven:
-			n.Given++
-		default:
-			n.Taken++
-		}
-	}
-	return n, nil
 }
 
 // Of an audit: how many peers are asked at once, and how long each may take.

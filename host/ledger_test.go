@@ -3,7 +3,9 @@ package host_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -251,6 +253,9 @@ func (m *member) gains(from *member, f catalog.FragmentRef) {
 // yields makes a node give up one fragment.
 func (m *member) yields(f catalog.FragmentRef) {
 	m.v.t.Helper()
+	if err := m.Journal().Append(holders.RecordReleased, holders.ReleasedRecord(f.Tessera, f.Index)); err != nil {
+		m.v.t.Fatal(err)
+	}
 	m.keeps(f, -f.Size, func(tx *catalog.Tx) error { _, err := tx.DropFragment(f.Tessera, f.Index); return err })
 }
 
@@ -298,6 +303,70 @@ func TestGivingUpASurplusIsNoDifferenceOfTheBooks(t *testing.T) {
 	for range 2 {
 		if a := owner.audit(); a.Agree || verdicts(a)[localapi.AuditLess] != 1 {
 			t.Errorf("after the only copy was given up: %+v", a.Peers)
+		}
+	}
+}
+
+// The receipts in the journal are held against the books of each side alone, also when the other is dead.
+func TestCreditWithoutAReceiptIsFound(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	if err := owner.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	has := v.holdersOf(made.ID)
+	dead, loser := has[0], has[1]
+	who, err := dead.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadID, deadOwner := who.Node, dead.owner()
+	lost := loser.held(made.ID)
+	has[2].yields(has[2].held(made.ID)[0])
+	dead.stop()
+	for _, m := range v.nodes {
+		if m.stopped {
+			continue
+		}
+		if a := m.audit(); len(a.Unvouched) != 0 || a.Receipts.Bad != 0 {
+			t.Errorf("to begin with: %+v", a)
+		}
+	}
+
+	var forged int // a number that the dead holder never had
+	err = owner.Update(func(tx *catalog.Tx) error {
+		for h, err := range tx.HoldersOf(made.ID) {
+			if err != nil || h.Owner != deadOwner {
+				continue
+			}
+			forged = h.Fragments[len(h.Fragments)-1].Index + 1
+			h.Fragments = append(h.Fragments, catalog.HeldFragment{Index: forged, Acked: time.Now()})
+			if _, err := tx.AddLedger(deadOwner, 0, lost[0].Size); err != nil {
+				return err
+			}
+			return tx.PutHolder(h)
+		}
+		return catalog.ErrNotFound
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := localapi.Unvouched{Tessera: made.ID, Index: forged, Holder: deadID, Problem: localapi.UnvouchedCredit}
+	if a := owner.audit(); a.Agree || len(a.Wrong) != 0 || !slices.Equal(a.Unvouched, []localapi.Unvouched{want}) {
+		t.Errorf("the owner finds %+v, want %+v", a, want)
+	}
+
+	owner.stop()
+	loser.loses(made.ID)
+	a := loser.audit()
+	if a.Agree || len(a.Wrong) != 0 || len(a.Unvouched) != len(lost) {
+		t.Fatalf("the holder finds %+v, want the %d fragments that it lost", a, len(lost))
+	}
+	for i, u := range a.Unvouched {
+		if u.Problem != localapi.UnvouchedKept || u.Tessera != made.ID || u.Index != lost[i].Index {
+			t.Errorf("the holder finds %+v", u)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (a *app) auditLedger(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	audit.Wrong, audit.Peers = list(audit.Wrong), list(audit.Peers)
+	audit.Wrong, audit.Peers, audit.Unvouched = list(audit.Wrong), list(audit.Peers), list(audit.Unvouched)
 	if err := a.print(audit, func(w io.Writer) { printAudit(w, audit) }); err != nil || audit.Agree {
 		return err
 	}
@@ -75,6 +75,9 @@ func printAudit(w io.Writer, audit localapi.Audit) {
 	for _, x := range audit.Wrong {
 		row(w, fmt.Sprintf("The account of %s says %s here for them and %s there for us; the fragments say %s and %s.",
 			short(x.Owner), size(x.HereWritten), size(x.ThereWritten), size(x.HereFacts), size(x.ThereFacts)))
+	}
+	for _, x := range audit.Unvouched {
+		row(w, unvouchedWords(x))
 	}
 	if len(audit.Peers) > 0 {
 		row(w, "NODE", "OWNER", "WE KEEP", "THEY SAY", "THEY KEEP", "WE SAY", "VERDICT")
@@ -95,6 +98,14 @@ func printAudit(w io.Writer, audit localapi.Audit) {
 		row(w, fmt.Sprintf("The books agree with those of %s; %d could not be asked.",
 			count(len(audit.Peers)-audit.Unreached, "peer"), audit.Unreached))
 	}
+}
+
+// unvouchedWords says what receipts and books disagree on.
+func unvouchedWords(x localapi.Unvouched) string {
+	if x.Problem == localapi.UnvouchedKept {
+		return fmt.Sprintf("This node gave a receipt for fragment %d of %s and does not keep it.", x.Index, short(x.Tessera))
+	}
+	return fmt.Sprintf("%s has credit for fragment %d of %s without a receipt or a proof.", short(x.Holder), x.Index, short(x.Tessera))
 }
 
 // auditWords says what a difference means.

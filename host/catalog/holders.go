@@ -49,8 +49,8 @@ func (h Holder) Credited() (n int64) {
 	return n
 }
 
-// maxHeld bounds the fragments of one row: no plan has more.
-const maxHeld = 255
+// MaxHeld bounds the fragments of one row: no plan has more, and their numbers are below it.
+const MaxHeld = 255
 
 // lapsedMark is added to the number of a fragment to say when its credit lapsed.
 const lapsedMark = 256
@@ -61,7 +61,7 @@ func heldByKey(node sdk.NodeKey, t sdk.TesseraID) enc { return nodeKey(kindHeldB
 
 // PutHolder writes the row, replacing the one of the same tessera and node.
 func (tx *Tx) PutHolder(h Holder) error {
-	if len(h.Fragments) > maxHeld {
+	if len(h.Fragments) > MaxHeld {
 		return fmt.Errorf("holder of %d fragments: %w", len(h.Fragments), ErrTooBig)
 	}
 	v := newValue().uint(h.Nonce).text(h.Addr).raw(h.Owner[:]).
@@ -125,7 +125,7 @@ func decodeHolder(r row) (h Holder, err error) {
 	h.Nonce, h.Addr, h.Owner = v.uint(), v.text(), v.owner()
 	h.LastSeen, h.SilentSince, h.Failed, h.Flaps = v.time(), v.time(), v.time(), int(v.uint())
 	n := v.uint()
-	if n > maxHeld {
+	if n > MaxHeld {
 		return Holder{}, fmt.Errorf("holder row: %w", ErrDamaged)
 	}
 	for range n {

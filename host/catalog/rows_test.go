@@ -172,7 +172,7 @@ func TestHolderRows(t *testing.T) {
 			return err
 		})
 		wantError(t, c.Update(func(tx *Tx) error {
-			return tx.PutHolder(Holder{Fragments: make([]HeldFragment, maxHeld+1)})
+			return tx.PutHolder(Holder{Fragments: make([]HeldFragment, MaxHeld+1)})
 		}), ErrTooBig)
 	})
 }

@@ -113,6 +113,9 @@ func (d *decoder) audit(m *AuditLedgerResponse) Audit {
 				WeKeep: p.WeKeep, TheySayWe: p.TheySayWeKeep, TheyKeep: p.TheyKeep, WeSayTheyDo: p.WeSayTheyKeep,
 			}
 		}),
+		Unvouched: mapped(m.Unvouched, func(u *AuditLedgerResponse_Unvouched) Unvouched {
+			return Unvouched{d.tessera(u.Tessera), toInt(u.Index), d.node(u.Holder), u.Problem}
+		}),
 	}
 }
 

@@ -104,6 +104,11 @@ func (a Audit) message() *AuditLedgerResponse {
 				WeKeep: p.WeKeep, TheySayWeKeep: p.TheySayWe, TheyKeep: p.TheyKeep, WeSayTheyKeep: p.WeSayTheyDo,
 			}
 		}),
+		Unvouched: mapped(a.Unvouched, func(u Unvouched) *AuditLedgerResponse_Unvouched {
+			return &AuditLedgerResponse_Unvouched{
+				Tessera: u.Tessera.String(), Index: toInt32(u.Index), Holder: u.Holder.String(), Problem: u.Problem,
+			}
+		}),
 	}
 }
 

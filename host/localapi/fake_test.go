@@ -142,6 +142,7 @@ var (
 		[]AuditedPeer{{aNodeID, anOwner, AuditUnreached, 1, 2, 3, 4, "no route"}},
 		ReceiptCount{1, 2, 3},
 		4,
+		[]Unvouched{{anID, 7, aNodeID, UnvouchedCredit}},
 	}
 	aStatus = Status{
 		anID, "title", "medium", "needs_replication", 1, 2, aMoment,

@@ -1317,12 +1317,13 @@ func (*AuditLedgerRequest) Descriptor() ([]byte, []int) {
 }
 
 type AuditLedgerResponse struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Agree         bool                          `protobuf:"varint,1,opt,name=agree,proto3" json:"agree,omitempty"`
-	Wrong         []*AuditLedgerResponse_Row    `protobuf:"bytes,2,rep,name=wrong,proto3" json:"wrong,omitempty"`
-	Peers         []*AuditLedgerResponse_Peer   `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
-	Receipts      *AuditLedgerResponse_Receipts `protobuf:"bytes,4,opt,name=receipts,proto3" json:"receipts,omitempty"`
-	Unreached     int32                         `protobuf:"varint,5,opt,name=unreached,proto3" json:"unreached,omitempty"`
+	state         protoimpl.MessageState           `protogen:"open.v1"`
+	Agree         bool                             `protobuf:"varint,1,opt,name=agree,proto3" json:"agree,omitempty"`
+	Wrong         []*AuditLedgerResponse_Row       `protobuf:"bytes,2,rep,name=wrong,proto3" json:"wrong,omitempty"`
+	Peers         []*AuditLedgerResponse_Peer      `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	Receipts      *AuditLedgerResponse_Receipts    `protobuf:"bytes,4,opt,name=receipts,proto3" json:"receipts,omitempty"`
+	Unreached     int32                            `protobuf:"varint,5,opt,name=unreached,proto3" json:"unreached,omitempty"`
+	Unvouched     []*AuditLedgerResponse_Unvouched `protobuf:"bytes,6,rep,name=unvouched,proto3" json:"unvouched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1390,6 +1391,13 @@ func (x *AuditLedgerResponse) GetUnreached() int32 {
 		return x.Unreached
 	}
 	return 0
+}
+
+func (x *AuditLedgerResponse) GetUnvouched() []*AuditLedgerResponse_Unvouched {
+	if x != nil {
+		return x.Unvouched
+	}
+	return nil
 }
 
 type StatusRequest struct {
@@ -3008,6 +3016,74 @@ func (x *AuditLedgerResponse_Peer) GetWhy() string {
 	return ""
 }
 
+type AuditLedgerResponse_Unvouched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tessera       string                 `protobuf:"bytes,1,opt,name=tessera,proto3" json:"tessera,omitempty"`
+	Index         int32                  `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Holder        string                 `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
+	Problem       string                 `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditLedgerResponse_Unvouched) Reset() {
+	*x = AuditLedgerResponse_Unvouched{}
+	mi := &file_localapi_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditLedgerResponse_Unvouched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditLedgerResponse_Unvouched) ProtoMessage() {}
+
+func (x *AuditLedgerResponse_Unvouched) ProtoReflect() protoreflect.Message {
+	mi := &file_localapi_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditLedgerResponse_Unvouched.ProtoReflect.Descriptor instead.
+func (*AuditLedgerResponse_Unvouched) Descriptor() ([]byte, []int) {
+	return file_localapi_proto_rawDescGZIP(), []int{22, 2}
+}
+
+func (x *AuditLedgerResponse_Unvouched) GetTessera() string {
+	if x != nil {
+		return x.Tessera
+	}
+	return ""
+}
+
+func (x *AuditLedgerResponse_Unvouched) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AuditLedgerResponse_Unvouched) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *AuditLedgerResponse_Unvouched) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type AuditLedgerResponse_Receipts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Given         int64                  `protobuf:"varint,1,opt,name=given,proto3" json:"given,omitempty"`
@@ -3019,7 +3095,7 @@ type AuditLedgerResponse_Receipts struct {
 
 func (x *AuditLedgerResponse_Receipts) Reset() {
 	*x = AuditLedgerResponse_Receipts{}
-	mi := &file_localapi_proto_msgTypes[47]
+	mi := &file_localapi_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3031,7 +3107,7 @@ func (x *AuditLedgerResponse_Receipts) String() string {
 func (*AuditLedgerResponse_Receipts) ProtoMessage() {}
 
 func (x *AuditLedgerResponse_Receipts) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[47]
+	mi := &file_localapi_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3044,7 +3120,7 @@ func (x *AuditLedgerResponse_Receipts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLedgerResponse_Receipts.ProtoReflect.Descriptor instead.
 func (*AuditLedgerResponse_Receipts) Descriptor() ([]byte, []int) {
-	return file_localapi_proto_rawDescGZIP(), []int{22, 2}
+	return file_localapi_proto_rawDescGZIP(), []int{22, 3}
 }
 
 func (x *AuditLedgerResponse_Receipts) GetGiven() int64 {
@@ -3081,7 +3157,7 @@ type StatusResponse_Holder struct {
 
 func (x *StatusResponse_Holder) Reset() {
 	*x = StatusResponse_Holder{}
-	mi := &file_localapi_proto_msgTypes[48]
+	mi := &file_localapi_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3169,7 @@ func (x *StatusResponse_Holder) String() string {
 func (*StatusResponse_Holder) ProtoMessage() {}
 
 func (x *StatusResponse_Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[48]
+	mi := &file_localapi_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3231,7 @@ type StatusResponse_Survives struct {
 
 func (x *StatusResponse_Survives) Reset() {
 	*x = StatusResponse_Survives{}
-	mi := &file_localapi_proto_msgTypes[49]
+	mi := &file_localapi_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3243,7 @@ func (x *StatusResponse_Survives) String() string {
 func (*StatusResponse_Survives) ProtoMessage() {}
 
 func (x *StatusResponse_Survives) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[49]
+	mi := &file_localapi_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3292,7 @@ type StatusResponse_Fragments struct {
 
 func (x *StatusResponse_Fragments) Reset() {
 	*x = StatusResponse_Fragments{}
-	mi := &file_localapi_proto_msgTypes[50]
+	mi := &file_localapi_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3304,7 @@ func (x *StatusResponse_Fragments) String() string {
 func (*StatusResponse_Fragments) ProtoMessage() {}
 
 func (x *StatusResponse_Fragments) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[50]
+	mi := &file_localapi_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3362,7 @@ type RepairPlanResponse_Step struct {
 
 func (x *RepairPlanResponse_Step) Reset() {
 	*x = RepairPlanResponse_Step{}
-	mi := &file_localapi_proto_msgTypes[51]
+	mi := &file_localapi_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3298,7 +3374,7 @@ func (x *RepairPlanResponse_Step) String() string {
 func (*RepairPlanResponse_Step) ProtoMessage() {}
 
 func (x *RepairPlanResponse_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[51]
+	mi := &file_localapi_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3442,7 @@ type RepairResult_Failure struct {
 
 func (x *RepairResult_Failure) Reset() {
 	*x = RepairResult_Failure{}
-	mi := &file_localapi_proto_msgTypes[52]
+	mi := &file_localapi_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +3454,7 @@ func (x *RepairResult_Failure) String() string {
 func (*RepairResult_Failure) ProtoMessage() {}
 
 func (x *RepairResult_Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[52]
+	mi := &file_localapi_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3496,7 @@ type NodeResponse_Unplanned struct {
 
 func (x *NodeResponse_Unplanned) Reset() {
 	*x = NodeResponse_Unplanned{}
-	mi := &file_localapi_proto_msgTypes[53]
+	mi := &file_localapi_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3508,7 @@ func (x *NodeResponse_Unplanned) String() string {
 func (*NodeResponse_Unplanned) ProtoMessage() {}
 
 func (x *NodeResponse_Unplanned) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[53]
+	mi := &file_localapi_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3564,7 @@ type NodeResponse_UnplannedTotal struct {
 
 func (x *NodeResponse_UnplannedTotal) Reset() {
 	*x = NodeResponse_UnplannedTotal{}
-	mi := &file_localapi_proto_msgTypes[54]
+	mi := &file_localapi_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3500,7 +3576,7 @@ func (x *NodeResponse_UnplannedTotal) String() string {
 func (*NodeResponse_UnplannedTotal) ProtoMessage() {}
 
 func (x *NodeResponse_UnplannedTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[54]
+	mi := &file_localapi_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,7 +3632,7 @@ type ScrubResult_Hit struct {
 
 func (x *ScrubResult_Hit) Reset() {
 	*x = ScrubResult_Hit{}
-	mi := &file_localapi_proto_msgTypes[55]
+	mi := &file_localapi_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3644,7 @@ func (x *ScrubResult_Hit) String() string {
 func (*ScrubResult_Hit) ProtoMessage() {}
 
 func (x *ScrubResult_Hit) ProtoReflect() protoreflect.Message {
-	mi := &file_localapi_proto_msgTypes[55]
+	mi := &file_localapi_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,13 +3807,14 @@ const file_localapi_proto_rawDesc = "" +
 	"\x15bytes_stored_for_them\x18\x02 \x01(\x03R\x12bytesStoredForThem\x124\n" +
 	"\x17bytes_they_store_for_us\x18\x03 \x01(\x03R\x13bytesTheyStoreForUs\x12\x18\n" +
 	"\abalance\x18\x04 \x01(\x03R\abalance\"\x14\n" +
-	"\x12AuditLedgerRequest\"\xf2\x05\n" +
+	"\x12AuditLedgerRequest\"\xb1\a\n" +
 	"\x13AuditLedgerResponse\x12\x14\n" +
 	"\x05agree\x18\x01 \x01(\bR\x05agree\x12@\n" +
 	"\x05wrong\x18\x02 \x03(\v2*.tesseras.local.v1.AuditLedgerResponse.RowR\x05wrong\x12A\n" +
 	"\x05peers\x18\x03 \x03(\v2+.tesseras.local.v1.AuditLedgerResponse.PeerR\x05peers\x12K\n" +
 	"\breceipts\x18\x04 \x01(\v2/.tesseras.local.v1.AuditLedgerResponse.ReceiptsR\breceipts\x12\x1c\n" +
-	"\tunreached\x18\x05 \x01(\x05R\tunreached\x1a\xa3\x01\n" +
+	"\tunreached\x18\x05 \x01(\x05R\tunreached\x12N\n" +
+	"\tunvouched\x18\x06 \x03(\v20.tesseras.local.v1.AuditLedgerResponse.UnvouchedR\tunvouched\x1a\xa3\x01\n" +
 	"\x03Row\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12!\n" +
 	"\fhere_written\x18\x02 \x01(\x03R\vhereWritten\x12\x1d\n" +
@@ -3754,7 +3831,12 @@ const file_localapi_proto_rawDesc = "" +
 	"\x10they_say_we_keep\x18\x05 \x01(\x03R\rtheySayWeKeep\x12\x1b\n" +
 	"\tthey_keep\x18\x06 \x01(\x03R\btheyKeep\x12'\n" +
 	"\x10we_say_they_keep\x18\a \x01(\x03R\rweSayTheyKeep\x12\x10\n" +
-	"\x03why\x18\b \x01(\tR\x03why\x1aH\n" +
+	"\x03why\x18\b \x01(\tR\x03why\x1am\n" +
+	"\tUnvouched\x12\x18\n" +
+	"\atessera\x18\x01 \x01(\tR\atessera\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x05R\x05index\x12\x16\n" +
+	"\x06holder\x18\x03 \x01(\tR\x06holder\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\x1aH\n" +
 	"\bReceipts\x12\x14\n" +
 	"\x05given\x18\x01 \x01(\x03R\x05given\x12\x14\n" +
 	"\x05taken\x18\x02 \x01(\x03R\x05taken\x12\x10\n" +
@@ -3917,64 +3999,65 @@ func file_localapi_proto_rawDescGZIP() []byte {
 	return file_localapi_proto_rawDescData
 }
 
-var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_localapi_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_localapi_proto_goTypes = []any{
-	(*Event)(nil),                        // 0: tesseras.local.v1.Event
-	(*ProgressNote)(nil),                 // 1: tesseras.local.v1.ProgressNote
-	(*ErrorDetail)(nil),                  // 2: tesseras.local.v1.ErrorDetail
-	(*TesseraSummary)(nil),               // 3: tesseras.local.v1.TesseraSummary
-	(*DamageNote)(nil),                   // 4: tesseras.local.v1.DamageNote
-	(*ListRequest)(nil),                  // 5: tesseras.local.v1.ListRequest
-	(*ListResponse)(nil),                 // 6: tesseras.local.v1.ListResponse
-	(*ShowRequest)(nil),                  // 7: tesseras.local.v1.ShowRequest
-	(*ShowResponse)(nil),                 // 8: tesseras.local.v1.ShowResponse
-	(*DeleteRequest)(nil),                // 9: tesseras.local.v1.DeleteRequest
-	(*DeleteResponse)(nil),               // 10: tesseras.local.v1.DeleteResponse
-	(*VerifyRequest)(nil),                // 11: tesseras.local.v1.VerifyRequest
-	(*VerifyResult)(nil),                 // 12: tesseras.local.v1.VerifyResult
-	(*PublishRequest)(nil),               // 13: tesseras.local.v1.PublishRequest
-	(*PublishResult)(nil),                // 14: tesseras.local.v1.PublishResult
-	(*PeersRequest)(nil),                 // 15: tesseras.local.v1.PeersRequest
-	(*PeersResponse)(nil),                // 16: tesseras.local.v1.PeersResponse
-	(*NetCheckRequest)(nil),              // 17: tesseras.local.v1.NetCheckRequest
-	(*NetCheckResponse)(nil),             // 18: tesseras.local.v1.NetCheckResponse
-	(*LedgerRequest)(nil),                // 19: tesseras.local.v1.LedgerRequest
-	(*LedgerResponse)(nil),               // 20: tesseras.local.v1.LedgerResponse
-	(*AuditLedgerRequest)(nil),           // 21: tesseras.local.v1.AuditLedgerRequest
-	(*AuditLedgerResponse)(nil),          // 22: tesseras.local.v1.AuditLedgerResponse
-	(*StatusRequest)(nil),                // 23: tesseras.local.v1.StatusRequest
-	(*StatusResponse)(nil),               // 24: tesseras.local.v1.StatusResponse
-	(*RepairPlanRequest)(nil),            // 25: tesseras.local.v1.RepairPlanRequest
-	(*RepairPlanResponse)(nil),           // 26: tesseras.local.v1.RepairPlanResponse
-	(*RepairRunRequest)(nil),             // 27: tesseras.local.v1.RepairRunRequest
-	(*RepairResult)(nil),                 // 28: tesseras.local.v1.RepairResult
-	(*NodeRequest)(nil),                  // 29: tesseras.local.v1.NodeRequest
-	(*NodeResponse)(nil),                 // 30: tesseras.local.v1.NodeResponse
-	(*IdentityRequest)(nil),              // 31: tesseras.local.v1.IdentityRequest
-	(*IdentityResponse)(nil),             // 32: tesseras.local.v1.IdentityResponse
-	(*GCRequest)(nil),                    // 33: tesseras.local.v1.GCRequest
-	(*GCResponse)(nil),                   // 34: tesseras.local.v1.GCResponse
-	(*ScrubRequest)(nil),                 // 35: tesseras.local.v1.ScrubRequest
-	(*ScrubResult)(nil),                  // 36: tesseras.local.v1.ScrubResult
-	(*ScrubControlRequest)(nil),          // 37: tesseras.local.v1.ScrubControlRequest
-	(*ScrubState)(nil),                   // 38: tesseras.local.v1.ScrubState
-	(*ShowResponse_File)(nil),            // 39: tesseras.local.v1.ShowResponse.File
-	(*PeersResponse_Peer)(nil),           // 40: tesseras.local.v1.PeersResponse.Peer
-	(*NetCheckResponse_View)(nil),        // 41: tesseras.local.v1.NetCheckResponse.View
-	(*NetCheckResponse_DialBack)(nil),    // 42: tesseras.local.v1.NetCheckResponse.DialBack
-	(*NetCheckResponse_Buffers)(nil),     // 43: tesseras.local.v1.NetCheckResponse.Buffers
-	(*LedgerResponse_Account)(nil),       // 44: tesseras.local.v1.LedgerResponse.Account
-	(*AuditLedgerResponse_Row)(nil),      // 45: tesseras.local.v1.AuditLedgerResponse.Row
-	(*AuditLedgerResponse_Peer)(nil),     // 46: tesseras.local.v1.AuditLedgerResponse.Peer
-	(*AuditLedgerResponse_Receipts)(nil), // 47: tesseras.local.v1.AuditLedgerResponse.Receipts
-	(*StatusResponse_Holder)(nil),        // 48: tesseras.local.v1.StatusResponse.Holder
-	(*StatusResponse_Survives)(nil),      // 49: tesseras.local.v1.StatusResponse.Survives
-	(*StatusResponse_Fragments)(nil),     // 50: tesseras.local.v1.StatusResponse.Fragments
-	(*RepairPlanResponse_Step)(nil),      // 51: tesseras.local.v1.RepairPlanResponse.Step
-	(*RepairResult_Failure)(nil),         // 52: tesseras.local.v1.RepairResult.Failure
-	(*NodeResponse_Unplanned)(nil),       // 53: tesseras.local.v1.NodeResponse.Unplanned
-	(*NodeResponse_UnplannedTotal)(nil),  // 54: tesseras.local.v1.NodeResponse.UnplannedTotal
-	(*ScrubResult_Hit)(nil),              // 55: tesseras.local.v1.ScrubResult.Hit
+	(*Event)(nil),                         // 0: tesseras.local.v1.Event
+	(*ProgressNote)(nil),                  // 1: tesseras.local.v1.ProgressNote
+	(*ErrorDetail)(nil),                   // 2: tesseras.local.v1.ErrorDetail
+	(*TesseraSummary)(nil),                // 3: tesseras.local.v1.TesseraSummary
+	(*DamageNote)(nil),                    // 4: tesseras.local.v1.DamageNote
+	(*ListRequest)(nil),                   // 5: tesseras.local.v1.ListRequest
+	(*ListResponse)(nil),                  // 6: tesseras.local.v1.ListResponse
+	(*ShowRequest)(nil),                   // 7: tesseras.local.v1.ShowRequest
+	(*ShowResponse)(nil),                  // 8: tesseras.local.v1.ShowResponse
+	(*DeleteRequest)(nil),                 // 9: tesseras.local.v1.DeleteRequest
+	(*DeleteResponse)(nil),                // 10: tesseras.local.v1.DeleteResponse
+	(*VerifyRequest)(nil),                 // 11: tesseras.local.v1.VerifyRequest
+	(*VerifyResult)(nil),                  // 12: tesseras.local.v1.VerifyResult
+	(*PublishRequest)(nil),                // 13: tesseras.local.v1.PublishRequest
+	(*PublishResult)(nil),                 // 14: tesseras.local.v1.PublishResult
+	(*PeersRequest)(nil),                  // 15: tesseras.local.v1.PeersRequest
+	(*PeersResponse)(nil),                 // 16: tesseras.local.v1.PeersResponse
+	(*NetCheckRequest)(nil),               // 17: tesseras.local.v1.NetCheckRequest
+	(*NetCheckResponse)(nil),              // 18: tesseras.local.v1.NetCheckResponse
+	(*LedgerRequest)(nil),                 // 19: tesseras.local.v1.LedgerRequest
+	(*LedgerResponse)(nil),                // 20: tesseras.local.v1.LedgerResponse
+	(*AuditLedgerRequest)(nil),            // 21: tesseras.local.v1.AuditLedgerRequest
+	(*AuditLedgerResponse)(nil),           // 22: tesseras.local.v1.AuditLedgerResponse
+	(*StatusRequest)(nil),                 // 23: tesseras.local.v1.StatusRequest
+	(*StatusResponse)(nil),                // 24: tesseras.local.v1.StatusResponse
+	(*RepairPlanRequest)(nil),             // 25: tesseras.local.v1.RepairPlanRequest
+	(*RepairPlanResponse)(nil),            // 26: tesseras.local.v1.RepairPlanResponse
+	(*RepairRunRequest)(nil),              // 27: tesseras.local.v1.RepairRunRequest
+	(*RepairResult)(nil),                  // 28: tesseras.local.v1.RepairResult
+	(*NodeRequest)(nil),                   // 29: tesseras.local.v1.NodeRequest
+	(*NodeResponse)(nil),                  // 30: tesseras.local.v1.NodeResponse
+	(*IdentityRequest)(nil),               // 31: tesseras.local.v1.IdentityRequest
+	(*IdentityResponse)(nil),              // 32: tesseras.local.v1.IdentityResponse
+	(*GCRequest)(nil),                     // 33: tesseras.local.v1.GCRequest
+	(*GCResponse)(nil),                    // 34: tesseras.local.v1.GCResponse
+	(*ScrubRequest)(nil),                  // 35: tesseras.local.v1.ScrubRequest
+	(*ScrubResult)(nil),                   // 36: tesseras.local.v1.ScrubResult
+	(*ScrubControlRequest)(nil),           // 37: tesseras.local.v1.ScrubControlRequest
+	(*ScrubState)(nil),                    // 38: tesseras.local.v1.ScrubState
+	(*ShowResponse_File)(nil),             // 39: tesseras.local.v1.ShowResponse.File
+	(*PeersResponse_Peer)(nil),            // 40: tesseras.local.v1.PeersResponse.Peer
+	(*NetCheckResponse_View)(nil),         // 41: tesseras.local.v1.NetCheckResponse.View
+	(*NetCheckResponse_DialBack)(nil),     // 42: tesseras.local.v1.NetCheckResponse.DialBack
+	(*NetCheckResponse_Buffers)(nil),      // 43: tesseras.local.v1.NetCheckResponse.Buffers
+	(*LedgerResponse_Account)(nil),        // 44: tesseras.local.v1.LedgerResponse.Account
+	(*AuditLedgerResponse_Row)(nil),       // 45: tesseras.local.v1.AuditLedgerResponse.Row
+	(*AuditLedgerResponse_Peer)(nil),      // 46: tesseras.local.v1.AuditLedgerResponse.Peer
+	(*AuditLedgerResponse_Unvouched)(nil), // 47: tesseras.local.v1.AuditLedgerResponse.Unvouched
+	(*AuditLedgerResponse_Receipts)(nil),  // 48: tesseras.local.v1.AuditLedgerResponse.Receipts
+	(*StatusResponse_Holder)(nil),         // 49: tesseras.local.v1.StatusResponse.Holder
+	(*StatusResponse_Survives)(nil),       // 50: tesseras.local.v1.StatusResponse.Survives
+	(*StatusResponse_Fragments)(nil),      // 51: tesseras.local.v1.StatusResponse.Fragments
+	(*RepairPlanResponse_Step)(nil),       // 52: tesseras.local.v1.RepairPlanResponse.Step
+	(*RepairResult_Failure)(nil),          // 53: tesseras.local.v1.RepairResult.Failure
+	(*NodeResponse_Unplanned)(nil),        // 54: tesseras.local.v1.NodeResponse.Unplanned
+	(*NodeResponse_UnplannedTotal)(nil),   // 55: tesseras.local.v1.NodeResponse.UnplannedTotal
+	(*ScrubResult_Hit)(nil),               // 56: tesseras.local.v1.ScrubResult.Hit
 }
 var file_localapi_proto_depIdxs = []int32{
 	1,  // 0: tesseras.local.v1.Event.progress:type_name -> tesseras.local.v1.ProgressNote
@@ -3993,59 +4076,60 @@ var file_localapi_proto_depIdxs = []int32{
 	44, // 13: tesseras.local.v1.LedgerResponse.accounts:type_name -> tesseras.local.v1.LedgerResponse.Account
 	45, // 14: tesseras.local.v1.AuditLedgerResponse.wrong:type_name -> tesseras.local.v1.AuditLedgerResponse.Row
 	46, // 15: tesseras.local.v1.AuditLedgerResponse.peers:type_name -> tesseras.local.v1.AuditLedgerResponse.Peer
-	47, // 16: tesseras.local.v1.AuditLedgerResponse.receipts:type_name -> tesseras.local.v1.AuditLedgerResponse.Receipts
-	3,  // 17: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
-	50, // 18: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
-	48, // 19: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
-	49, // 20: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
-	4,  // 21: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
-	51, // 22: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
-	52, // 23: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
-	53, // 24: tesseras.local.v1.NodeResponse.unplanned:type_name -> tesseras.local.v1.NodeResponse.Unplanned
-	54, // 25: tesseras.local.v1.NodeResponse.unplanned_total:type_name -> tesseras.local.v1.NodeResponse.UnplannedTotal
-	55, // 26: tesseras.local.v1.ScrubResult.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
-	55, // 27: tesseras.local.v1.ScrubState.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
-	3,  // 28: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
-	4,  // 29: tesseras.local.v1.ScrubResult.Hit.damage:type_name -> tesseras.local.v1.DamageNote
-	5,  // 30: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
-	7,  // 31: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
-	9,  // 32: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
-	11, // 33: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
-	13, // 34: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
-	15, // 35: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
-	17, // 36: tesseras.local.v1.Local.NetCheck:input_type -> tesseras.local.v1.NetCheckRequest
-	19, // 37: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
-	21, // 38: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
-	23, // 39: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
-	25, // 40: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
-	27, // 41: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
-	33, // 42: tesseras.local.v1.Local.GC:input_type -> tesseras.local.v1.GCRequest
-	35, // 43: tesseras.local.v1.Local.Scrub:input_type -> tesseras.local.v1.ScrubRequest
-	37, // 44: tesseras.local.v1.Local.ScrubControl:input_type -> tesseras.local.v1.ScrubControlRequest
-	29, // 45: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
-	31, // 46: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
-	6,  // 47: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
-	8,  // 48: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
-	10, // 49: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
-	0,  // 50: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
-	0,  // 51: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
-	16, // 52: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
-	18, // 53: tesseras.local.v1.Local.NetCheck:output_type -> tesseras.local.v1.NetCheckResponse
-	20, // 54: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
-	22, // 55: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
-	24, // 56: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
-	26, // 57: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
-	0,  // 58: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
-	34, // 59: tesseras.local.v1.Local.GC:output_type -> tesseras.local.v1.GCResponse
-	0,  // 60: tesseras.local.v1.Local.Scrub:output_type -> tesseras.local.v1.Event
-	38, // 61: tesseras.local.v1.Local.ScrubControl:output_type -> tesseras.local.v1.ScrubState
-	30, // 62: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
-	32, // 63: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
-	47, // [47:64] is the sub-list for method output_type
-	30, // [30:47] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	48, // 16: tesseras.local.v1.AuditLedgerResponse.receipts:type_name -> tesseras.local.v1.AuditLedgerResponse.Receipts
+	47, // 17: tesseras.local.v1.AuditLedgerResponse.unvouched:type_name -> tesseras.local.v1.AuditLedgerResponse.Unvouched
+	3,  // 18: tesseras.local.v1.StatusResponse.summary:type_name -> tesseras.local.v1.TesseraSummary
+	51, // 19: tesseras.local.v1.StatusResponse.fragments:type_name -> tesseras.local.v1.StatusResponse.Fragments
+	49, // 20: tesseras.local.v1.StatusResponse.holders:type_name -> tesseras.local.v1.StatusResponse.Holder
+	50, // 21: tesseras.local.v1.StatusResponse.survives:type_name -> tesseras.local.v1.StatusResponse.Survives
+	4,  // 22: tesseras.local.v1.StatusResponse.damage:type_name -> tesseras.local.v1.DamageNote
+	52, // 23: tesseras.local.v1.RepairPlanResponse.steps:type_name -> tesseras.local.v1.RepairPlanResponse.Step
+	53, // 24: tesseras.local.v1.RepairResult.failures:type_name -> tesseras.local.v1.RepairResult.Failure
+	54, // 25: tesseras.local.v1.NodeResponse.unplanned:type_name -> tesseras.local.v1.NodeResponse.Unplanned
+	55, // 26: tesseras.local.v1.NodeResponse.unplanned_total:type_name -> tesseras.local.v1.NodeResponse.UnplannedTotal
+	56, // 27: tesseras.local.v1.ScrubResult.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	56, // 28: tesseras.local.v1.ScrubState.damage:type_name -> tesseras.local.v1.ScrubResult.Hit
+	3,  // 29: tesseras.local.v1.RepairPlanResponse.Step.summary:type_name -> tesseras.local.v1.TesseraSummary
+	4,  // 30: tesseras.local.v1.ScrubResult.Hit.damage:type_name -> tesseras.local.v1.DamageNote
+	5,  // 31: tesseras.local.v1.Local.List:input_type -> tesseras.local.v1.ListRequest
+	7,  // 32: tesseras.local.v1.Local.Show:input_type -> tesseras.local.v1.ShowRequest
+	9,  // 33: tesseras.local.v1.Local.Delete:input_type -> tesseras.local.v1.DeleteRequest
+	11, // 34: tesseras.local.v1.Local.Verify:input_type -> tesseras.local.v1.VerifyRequest
+	13, // 35: tesseras.local.v1.Local.Publish:input_type -> tesseras.local.v1.PublishRequest
+	15, // 36: tesseras.local.v1.Local.Peers:input_type -> tesseras.local.v1.PeersRequest
+	17, // 37: tesseras.local.v1.Local.NetCheck:input_type -> tesseras.local.v1.NetCheckRequest
+	19, // 38: tesseras.local.v1.Local.Ledger:input_type -> tesseras.local.v1.LedgerRequest
+	21, // 39: tesseras.local.v1.Local.AuditLedger:input_type -> tesseras.local.v1.AuditLedgerRequest
+	23, // 40: tesseras.local.v1.Local.Status:input_type -> tesseras.local.v1.StatusRequest
+	25, // 41: tesseras.local.v1.Local.RepairPlan:input_type -> tesseras.local.v1.RepairPlanRequest
+	27, // 42: tesseras.local.v1.Local.RepairRun:input_type -> tesseras.local.v1.RepairRunRequest
+	33, // 43: tesseras.local.v1.Local.GC:input_type -> tesseras.local.v1.GCRequest
+	35, // 44: tesseras.local.v1.Local.Scrub:input_type -> tesseras.local.v1.ScrubRequest
+	37, // 45: tesseras.local.v1.Local.ScrubControl:input_type -> tesseras.local.v1.ScrubControlRequest
+	29, // 46: tesseras.local.v1.Local.Node:input_type -> tesseras.local.v1.NodeRequest
+	31, // 47: tesseras.local.v1.Local.Identity:input_type -> tesseras.local.v1.IdentityRequest
+	6,  // 48: tesseras.local.v1.Local.List:output_type -> tesseras.local.v1.ListResponse
+	8,  // 49: tesseras.local.v1.Local.Show:output_type -> tesseras.local.v1.ShowResponse
+	10, // 50: tesseras.local.v1.Local.Delete:output_type -> tesseras.local.v1.DeleteResponse
+	0,  // 51: tesseras.local.v1.Local.Verify:output_type -> tesseras.local.v1.Event
+	0,  // 52: tesseras.local.v1.Local.Publish:output_type -> tesseras.local.v1.Event
+	16, // 53: tesseras.local.v1.Local.Peers:output_type -> tesseras.local.v1.PeersResponse
+	18, // 54: tesseras.local.v1.Local.NetCheck:output_type -> tesseras.local.v1.NetCheckResponse
+	20, // 55: tesseras.local.v1.Local.Ledger:output_type -> tesseras.local.v1.LedgerResponse
+	22, // 56: tesseras.local.v1.Local.AuditLedger:output_type -> tesseras.local.v1.AuditLedgerResponse
+	24, // 57: tesseras.local.v1.Local.Status:output_type -> tesseras.local.v1.StatusResponse
+	26, // 58: tesseras.local.v1.Local.RepairPlan:output_type -> tesseras.local.v1.RepairPlanResponse
+	0,  // 59: tesseras.local.v1.Local.RepairRun:output_type -> tesseras.local.v1.Event
+	34, // 60: tesseras.local.v1.Local.GC:output_type -> tesseras.local.v1.GCResponse
+	0,  // 61: tesseras.local.v1.Local.Scrub:output_type -> tesseras.local.v1.Event
+	38, // 62: tesseras.local.v1.Local.ScrubControl:output_type -> tesseras.local.v1.ScrubState
+	30, // 63: tesseras.local.v1.Local.Node:output_type -> tesseras.local.v1.NodeResponse
+	32, // 64: tesseras.local.v1.Local.Identity:output_type -> tesseras.local.v1.IdentityResponse
+	48, // [48:65] is the sub-list for method output_type
+	31, // [31:48] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_localapi_proto_init() }
@@ -4068,7 +4152,7 @@ func file_localapi_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_localapi_proto_rawDesc), len(file_localapi_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   56,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

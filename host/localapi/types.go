@@ -119,6 +119,21 @@ type Audit struct {
 	Peers     []AuditedPeer `json:"peers"`
 	Receipts  ReceiptCount  `json:"receipts"`
 	Unreached int           `json:"unreached"`
+	Unvouched []Unvouched   `json:"unvouched"` // what the receipts in the journal say otherwise
+}
+
+// What receipts and books may disagree on.
+const (
+	UnvouchedCredit = "credited" // the holder has credit for it, and neither gave a receipt for it nor proved it
+	UnvouchedKept   = "not_kept" // this node gave a receipt for it, and does not keep it
+)
+
+// Unvouched is a fragment that receipts and books disagree on.
+type Unvouched struct {
+	Tessera sdk.TesseraID `json:"tessera"`
+	Index   int           `json:"index"`
+	Holder  sdk.NodeID    `json:"holder"`
+	Problem string        `json:"problem"`
 }
 
 // WrongRow is a row of the ledger beside what it should be, in bytes.

@@ -39,8 +39,8 @@ func (b *Book) audited(holder sdk.NodeKey, results []Result, end func(*audit, []
 	if len(results) == 0 {
 		return nil
 	}
-	changed, err := b.verdicts(holder, results)
-	if err = errors.Join(err, b.noteCredit(holder, changed)); err != nil {
+	changed, failed, err := b.verdicts(holder, results)
+	if err = errors.Join(err, b.noteFailed(holder, failed), b.noteCredit(holder, changed)); err != nil {
 		return err
 	}
 	proven := map[sdk.TesseraID]bool{}

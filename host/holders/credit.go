@@ -114,8 +114,8 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// verdicts gives what results change in the credit of a holder.
-func (b *Book) verdicts(holder sdk.NodeKey, results []Result) (changed []Credit, err error) {
+// verdicts gives what results change in the credit of a holder, and which of them are news of a failure.
+func (b *Book) verdicts(holder sdk.NodeKey, results []Result) (changed []Credit, failed []Result, err error) {
 	err = b.catalog.View(func(tx *catalog.Tx) error {
 		for _, r := range results {
 			h, err := tx.Holder(r.Claim.Tessera, holder)
@@ -132,9 +132,10 @@ func (b *Book) verdicts(holder sdk.NodeKey, results []Result) (changed []Credit,
 				changed = append(changed, Credit{r.Claim.Tessera, r.Claim.Index, CreditGiven})
 			case r.Outcome == proof.Failed && h.Fragments[at].Failed.IsZero():
 				changed = append(changed, Credit{r.Claim.Tessera, r.Claim.Index, CreditFailed})
+				failed = append(failed, r)
 			}
 		}
 		return nil
 	})
-	return changed, err
+	return changed, failed, err
 }

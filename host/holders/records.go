@@ -10,7 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -36,6 +38,11 @@ const (
 	// seconds since 1970 of 8 bytes, then of each fragment: tessera, number of 2 bytes, and 1 byte that is a
 	// CreditState. Without one what a holder holds gives it credit.
 	RecordCredit = 7
+	// RecordFailed is the evidence that a holder failed to prove a fragment, once for each it could prove
+	// before: node key, seconds since 1970 of 8 bytes, tessera, number of 2 bytes, checksum, nonce, then what
+	// the holder signed: its time in milliseconds since 1970 of 8 bytes, hash of the slices, keyed hash,
+	// signature of 64 bytes; all zero where it signed nothing.
+	RecordFailed = 8
 )
 
 // CreditState is what a fragment is worth to its holder from now on.
@@ -91,6 +98,53 @@ func ParseCredits(b []byte) (c Credits, err error) {
 		c.Changed = append(c.Changed, f)
 	}
 	return c, nil
+}
+
+// failedSize is the length of a RecordFailed.
+const failedSize = 6*sdk.IDSize + 8 + 2 + 8 + 64
+
+func failedRecord(holder sdk.NodeKey, r Result, at time.Time) []byte {
+	b := binary.BigEndian.AppendUint64(slices.Clone(holder[:]), uint64(at.Unix()))
+	b = binary.BigEndian.AppendUint16(append(b, r.Claim.Tessera[:]...), uint16(r.Claim.Index))
+	b = append(append(b, r.Claim.Checksum[:]...), r.Nonce[:]...)
+	s, signed := r.Statement, int64(0)
+	if !s.Time.IsZero() {
+		signed = s.Time.UnixMilli()
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(signed))
+	return append(append(append(b, s.Slices[:]...), s.Whole[:]...), s.Signature[:]...)
+}
+
+// ParseFailed reads a RecordFailed.
+func ParseFailed(b []byte) (holder sdk.NodeKey, e catalog.Evidence, err error) {
+	if len(b) != failedSize {
+		return holder, e, fmt.Errorf("failed proof: %w", errRecord)
+	}
+	take := func(n int) []byte {
+		part := b[:n]
+		b = b[n:]
+		return part
+	}
+	holder = sdk.NodeKey(take(sdk.IDSize))
+	e.Outcome, e.Time = int(proof.Failed), time.Unix(int64(binary.BigEndian.Uint64(take(8))), 0)
+	e.Tessera, e.Index = sdk.TesseraID(take(sdk.IDSize)), int(binary.BigEndian.Uint16(take(2)))
+	e.Checksum, e.Nonce = digest.Hash(take(sdk.IDSize)), [32]byte(take(sdk.IDSize))
+	if signed := int64(binary.BigEndian.Uint64(take(8))); signed != 0 {
+		e.HolderTime = time.UnixMilli(signed)
+	}
+	e.Slices, e.Whole = digest.Hash(take(sdk.IDSize)), digest.Hash(take(sdk.IDSize))
+	e.Signature = [64]byte(take(64))
+	return holder, e, nil
+}
+
+// noteFailed keeps the evidence of proofs that failed.
+func (b *Book) noteFailed(holder sdk.NodeKey, failed []Result) error {
+	for _, r := range failed {
+		if err := b.journal.Append(RecordFailed, failedRecord(holder, r, b.now())); err != nil {
+			return fmt.Errorf("keep the evidence of a failed proof: %w", err)
+		}
+	}
+	return nil
 }
 
 // creditsEach is how many fragments one record names at most.

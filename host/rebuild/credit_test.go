@@ -1,12 +1,14 @@
 package rebuild
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/internal/suite"
@@ -79,7 +81,8 @@ func (p *published) happens(book *holders.Book, random *rand.Rand, self sdk.Owne
 			return nil
 		}
 		outcome := proof.Outcome(random.IntN(int(proof.Busy) + 1))
-		return book.Audited(who.Key, []holders.Result{{Owner: self, Outcome: outcome, Claim: proof.Claim{Tessera: t, Index: index, Size: size}}})
+		r := holders.Result{Owner: self, Outcome: outcome, Claim: proof.Claim{Tessera: t, Index: index, Size: size}}
+		return book.Audited(who.Key, []holders.Result{r})
 	case 4:
 		return book.Silent(who.Key, []sdk.TesseraID{t})
 	}
@@ -109,4 +112,57 @@ func credits(t *testing.T, c *catalog.Catalog, self sdk.OwnerKey) map[[2]int]boo
 		return err
 	})
 	return out
+}
+
+// TestTheEvidenceOfFailuresComesBack fails proofs, signed and unsigned, and throws the index away.
+func TestTheEvidenceOfFailuresComesBack(t *testing.T) {
+	r := newRoom(t)
+	p := r.publish(r.who, "mine")
+	must(t, r.manifests.Write(p.plan.Tessera, sidecar.Manifest, p.manifest.Bytes()))
+	live, _ := r.rebuilt()
+	clock := time.Unix(2_000_000_000, 0)
+	self := r.who.Owner.Key()
+	book := holders.New(live, r, self, holders.Config{Proofs: true}, func() time.Time { return clock })
+	liar := identity.Contact{Key: sdk.NodeKey{1}, Addr: netip.MustParseAddrPort("192.0.2.1:1")}
+	for i := range 3 {
+		must(t, book.Acknowledge(liar, wire.Receipt{
+			Tessera: p.plan.Tessera, Owner: self, Index: uint32(i), Size: uint64(p.plan.ShardSize()), Holder: liar.Key, HolderOwner: sdk.OwnerKey{1},
+		}))
+	}
+	for range 2 { // the second time is no news
+		clock = clock.Add(time.Hour)
+		var results []holders.Result
+		for i := range 2 {
+			results = append(results, holders.Result{
+				Owner: self, Nonce: [32]byte{byte(i), 7}, Outcome: proof.Failed,
+				Claim: proof.Claim{Tessera: p.plan.Tessera, Index: i, Checksum: p.plan.Fragments[i], Size: p.plan.ShardSize()},
+			})
+		}
+		results[1].Statement = wire.ProofStatement{Time: clock.Add(time.Millisecond), Slices: digest.Hash{1}, Whole: digest.Hash{2}, Signature: [64]byte{3, 63: 4}}
+		must(t, book.Audited(liar.Key, results))
+	}
+	before, err := book.Audit(liar.Key)
+	must(t, err)
+	back, _ := r.rebuilt()
+	view(t, back, func(tx *catalog.Tx) error {
+		a, err := tx.Audit(liar.Key)
+		if !holders.Failing(a) || a.Failures != 2 || len(a.Evidence) != 2 {
+			t.Fatalf("%+v", a)
+		}
+		for i, e := range a.Evidence {
+			want := before.Evidence[i]
+			if !e.Time.Equal(want.Time) || !e.HolderTime.Equal(want.HolderTime) {
+				t.Errorf("evidence of %s and %s, was of %s and %s", e.Time, e.HolderTime, want.Time, want.HolderTime)
+			}
+			e.Time, e.HolderTime = want.Time, want.HolderTime
+			if e != want {
+				t.Errorf("the evidence is %+v, was %+v", e, want)
+			}
+		}
+		h, err2 := tx.Holder(p.plan.Tessera, liar.Key)
+		if h.Fragments[0].Failed.IsZero() || h.Fragments[1].Failed.IsZero() || !h.Fragments[2].Failed.IsZero() {
+			t.Errorf("it is down with %+v", h.Fragments)
+		}
+		return errors.Join(err, err2)
+	})
 }

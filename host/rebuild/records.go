@@ -86,6 +86,12 @@ func (r *run) record(tx *catalog.Tx, rec journal.Record, met map[sdk.NodeKey]ide
 			return r.passOver(err)
 		}
 		return r.credits(tx, c)
+	case holders.RecordFailed:
+		holder, e, err := holders.ParseFailed(rec.Payload)
+		if err != nil {
+			return r.passOver(err)
+		}
+		return failed(tx, holder, e)
 	case holders.RecordReleased:
 		t, index, err := holders.ParseReleased(rec.Payload)
 		if err != nil {
@@ -259,6 +265,20 @@ func (r *run) credits(tx *catalog.Tx, c holders.Credits) error {
 		}
 	}
 	return nil
+}
+
+// failed brings back the evidence that a holder failed a proof. Whether it passed since is not known: the next
+// round tells.
+func failed(tx *catalog.Tx, holder sdk.NodeKey, e catalog.Evidence) error {
+	a, err := tx.Audit(holder)
+	if err != nil {
+		return err
+	}
+	a.Asked++
+	a.Failures++
+	a.Failed = e.Time
+	a.Evidence = append(a.Evidence, e)
+	return tx.PutAudit(a)
 }
 
 // credit gives a fragment the credit that a record says.

@@ -18,7 +18,7 @@ type Vouched struct {
 
 // creditKey stands for a fragment at a holder: the first halves of the ids, which are hashes, and its number.
 // Two that have the same key cost a finding.
-type creditKey [2*sdk.IDSize/2 + 2]byte
+type creditKey [sdk.IDSize + 2]byte
 
 func newCreditKey(t sdk.TesseraID, holder sdk.NodeKey, index int) (k creditKey) {
 	copy(k[:], t[:sdk.IDSize/2])

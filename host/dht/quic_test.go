@@ -15,6 +15,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/dht"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
@@ -124,7 +125,11 @@ func checkNetwork(t testing.TB, nodes []*wired) {
 }
 
 func TestTwentyNodesOverQUIC(t *testing.T) {
-	checkNetwork(t, converge(t, 20, func(int) net.PacketConn {
+	nodes := 20
+	if suite.Race() {
+		nodes = 8
+	}
+	checkNetwork(t, converge(t, nodes, func(int) net.PacketConn {
 		pc, err := quicnet.Bind("127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -104,11 +104,15 @@ func (l *lookup) advance(now time.Time) {
 	}
 }
 
-// wait gives slow peers their last chance.
+// wait gives slow peers their last chance, and a longer one while nobody is left to ask but doubted ones:
+// maybe it is this node that is slow. It begins anew with every answer.
 func (l *lookup) wait(now time.Time) {
 	l.grace++
-	begun := l.grace
-	l.core.timers.after(now, l.core.config.SlowAfter, func(now time.Time) {
+	begun, patience := l.grace, l.core.config.SlowAfter
+	if slices.ContainsFunc(l.search.list, (*candidate).doubted) {
+		patience *= 3
+	}
+	l.core.timers.after(now, patience, func(now time.Time) {
 		if l.grace == begun && !l.task.over {
 			l.giveUp(now)
 		}
@@ -151,6 +155,7 @@ func (l *lookup) take(now time.Time, from *candidate, a Answer, ok bool) {
 		return
 	}
 	from.become(answered)
+	l.grace += l.grace % 2
 	if l.found != nil {
 		l.found.add(a.Pointers)
 	}

@@ -196,23 +196,31 @@ func (b *Book) noNews(before, now catalog.Holder) bool {
 }
 
 // Silent records that a holder did not answer. It keeps its place: whether to wait for it is the
-// repair policy's to say.
-func (b *Book) Silent(holder sdk.NodeKey, tesseras []sdk.TesseraID) error {
+// repair policy's to say. Where it was met, for whatever reason, since it fell silent, it came back from
+// that silence, and this is another one; a zero time is never.
+func (b *Book) Silent(holder sdk.NodeKey, met time.Time, tesseras []sdk.TesseraID) error {
 	return catalog.UpdateEach(b.catalog, tesseras, func(tx *catalog.Tx, t sdk.TesseraID) error {
 		h, err := tx.Holder(t, holder)
-		if errors.Is(err, catalog.ErrNotFound) || err == nil && !h.SilentSince.IsZero() {
+		if errors.Is(err, catalog.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		switch {
+		case h.SilentSince.IsZero():
+		case met.After(h.SilentSince):
+			h.Flaps++
+		default:
+			return nil
 		}
 		h.SilentSince = b.now()
 		return tx.PutHolder(h)
 	})
 }
 
-// Forgotten records that a holder no longer keeps anything of an own tessera, as the owner wished. Its
-// credit for it ends.
+// Forgotten records that a holder no longer keeps anything of a tessera: its owner wished so, or the holder
+// is gone and was replaced. Its credit for an own tessera ends.
 func (b *Book) Forgotten(t sdk.TesseraID, holder sdk.NodeKey) error {
 	if err := b.journal.Append(RecordHeld, Held{Tessera: t, Holder: holder}.record()); err != nil {
 		return fmt.Errorf("keep what a holder forgot: %w", err)

@@ -98,7 +98,7 @@ func TestTheLifeOfAHolder(t *testing.T) {
 		t.Errorf("%d receipts in the journal, want every one of the 3", b.kept)
 	}
 
-	if err := b.Silent(peer.Key, []sdk.TesseraID{mine}); err != nil {
+	if err := b.Silent(peer.Key, time.Time{}, []sdk.TesseraID{mine}); err != nil {
 		t.Fatal(err)
 	}
 	b.check(t, "silent", 0, 2*shard)

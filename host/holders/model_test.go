@@ -149,7 +149,7 @@ func (w *world) step() error {
 	case n < 330:
 		return w.lapse(from)
 	case n < 360:
-		return from.Silent(to.contact.Key, []sdk.TesseraID{plan(k, from.owner).Tessera})
+		return from.Silent(to.contact.Key, time.Time{}, []sdk.TesseraID{plan(k, from.owner).Tessera})
 	case n < 370:
 		return w.wash(k, index)
 	case n < 371:

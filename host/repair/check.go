@@ -70,6 +70,9 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 			_, err = s.assessOwn(ill)
 		}
 	}
+	for _, p := range w.patients {
+		err = errors.Join(err, s.dropReplaced(p))
+	}
 	if err != nil {
 		return w, err
 	}
@@ -81,9 +84,6 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
 	var unsettled []holders.Record
 	for _, p := range patients {
-		if p.holders, err = s.Book.Of(p.row.Tessera); err != nil {
-			return nil, err
-		}
 		if err = s.assess(p); err != nil {
 			return nil, err
 		}
@@ -181,7 +181,7 @@ func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor
 			weather.PeersAsked++
 			if !answered {
 				weather.PeersSilent++
-				if v.holder.SilentSince.IsZero() {
+				if s.newlySilent(v.holder) {
 					weather.PeersNewlySilent++
 				}
 			}
@@ -198,11 +198,11 @@ func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor
 // silent; one that is alive but did not answer keeps its standing until its word is too old.
 func (s *Service) ask(ctx context.Context, v *visit, audit auditor) (answered bool, err error) {
 	if !v.holder.SilentSince.IsZero() && s.rounds.leave(v.holder.Key, s.Network.Seen(v.holder.Key), s.Now()) {
-		return false, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
+		return false, s.silent(v.holder.Key, v.patients)
 	}
 	contact, ok := holders.Contact(v.holder)
 	if !ok {
-		return false, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
+		return false, s.silent(v.holder.Key, v.patients)
 	}
 	contact = s.Network.Locate(contact)
 	var claims []claim
@@ -276,7 +276,7 @@ func (s *Service) late(ctx context.Context, contact identity.Contact, key sdk.No
 	}
 	s.rounds.silent(key, s.Now())
 	s.Log.Info("a holder is silent", "peer", contact.ID().Short(), "addr", contact.Addr.String(), "err", cause)
-	return false, s.Book.Silent(key, tesserasOf(rest))
+	return false, s.silent(key, rest)
 }
 
 func tesserasOf(patients []*patient) []sdk.TesseraID {
@@ -317,20 +317,8 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 	if p.kept {
 		v.OwnerBalanceBytes = s.balance(p.row.Owner)
 	}
-	now := s.Now()
-	for _, h := range p.holders {
-		if h.SilentSince.IsZero() {
-			continue
-		}
-		v.SuspectPeers++
-		for _, f := range h.Fragments {
-			if slices.ContainsFunc(p.report.Missing, func(m health.Missing) bool { return m.Index == f.Index }) {
-				v.Suspect++
-			}
-		}
-		v.SuspectSinceMs = max(v.SuspectSinceMs, uint64(max(now.Sub(h.SilentSince), 0).Milliseconds()))
-		v.Flaps = max(v.Flaps, uint32(h.Flaps))
-	}
-	v.Suspect = min(v.Suspect, v.Missing)
+	suspects := p.report.Suspects(s.absent(p), s.longestGrace())
+	v.Suspect, v.SuspectPeers = uint32(suspects.Fragments), uint32(suspects.Peers)
+	v.SuspectSinceMs, v.Flaps = uint64(suspects.Silence.Milliseconds()), uint32(suspects.Flaps)
 	return v
 }

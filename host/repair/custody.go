@@ -232,11 +232,11 @@ func (s *Service) assessKept(ctx context.Context, ids []sdk.TesseraID) (ill []*p
 		if k.row.Data == 0 || len(k.mine) == 0 {
 			continue // deleted meanwhile
 		}
-		p, err := s.keptPatient(k)
-		if err != nil {
+		p := &patient{row: k.row, mine: k.mine, kept: true}
+		if err := s.assess(p); err != nil {
 			return nil, err
 		}
-		if err := s.assess(p); err != nil {
+		if err := s.dropReplaced(p); err != nil {
 			return nil, err
 		}
 		s.rounds.checked(id, s.Now(), p.report.Status == health.Healthy)
@@ -273,7 +273,10 @@ func (s *Service) assess(p *patient) error {
 	if err != nil {
 		return err
 	}
-	p.records = records
+	p.records, p.holders = records, make([]catalog.Holder, len(records))
+	for i, r := range records {
+		p.holders[i] = r.Holder
+	}
 	p.report = health.Assess(p.shape(), s.standing(p), s.config.Replicas)
 	return nil
 }

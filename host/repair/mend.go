@@ -1,7 +1,6 @@
 package repair
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +35,7 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	report := p.report
 	wanting, newcomers := report.Wanting()
 	if o.Rebuild > 0 {
-		wanting = health.AtMost(silentLast(wanting, p), o.Rebuild)
+		wanting = health.AtMost(health.SuspectsLast(wanting, s.absent(p), s.longestGrace()), o.Rebuild)
 	}
 	if len(wanting) == 0 {
 		return 0, nil
@@ -79,21 +78,6 @@ func (s *Service) asHolder(o *scatter.Order, p *patient) {
 	o.Keep = func(ctx context.Context, index int, body io.Reader) error {
 		return s.Keeper.Keep(ctx, p.plan, index, body)
 	}
-}
-
-// silentLast puts fragments behind the others whose holders are only silent, and may come back.
-func silentLast(list []health.Missing, p *patient) []health.Missing {
-	suspect := map[int]int{}
-	for _, h := range p.holders {
-		if !h.SilentSince.IsZero() {
-			for _, f := range h.Fragments {
-				suspect[f.Index] = 1
-			}
-		}
-	}
-	return slices.SortedStableFunc(slices.Values(list), func(a, b health.Missing) int {
-		return cmp.Compare(suspect[a.Index], suspect[b.Index])
-	})
 }
 
 // prepare puts the fragments that are wanted into the spool.

@@ -67,6 +67,7 @@ type peer struct {
 	challenged [][32]byte
 	moved      netip.AddrPort
 	at         netip.AddrPort // where it was asked last
+	met        time.Time
 }
 
 // tale is a tessera of the owner's, cut 4+2 or 4+4, and its packed bytes as the own copy gives them.
@@ -265,7 +266,7 @@ func (w *ward) Others(context.Context, sdk.TesseraID) ([]identity.Contact, error
 
 func (w *ward) Owners() map[sdk.OwnerKey]bool { return nil }
 
-func (w *ward) Seen(sdk.NodeKey) time.Time { return time.Time{} }
+func (w *ward) Seen(k sdk.NodeKey) time.Time { return w.peers[k].met }
 
 func (w *ward) Self(sdk.TesseraID) scatter.Candidate { return scatter.Candidate{} }
 

@@ -75,7 +75,7 @@ func (s *Service) ages(ctx context.Context, v *visit) ([]time.Duration, error) {
 	}
 	if ctx.Err() == nil && unreachable(err) {
 		s.rounds.silent(v.holder.Key, s.Now())
-		return nil, s.Book.Silent(v.holder.Key, tesserasOf(v.patients))
+		return nil, s.silent(v.holder.Key, v.patients)
 	}
 	s.Log.Info("a holder did not say what it checked", "peer", contact.ID().Short(), "err", err)
 	return nil, nil

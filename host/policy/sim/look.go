@@ -50,6 +50,7 @@ func (w *world) look(ctx context.Context) error {
 			continue
 		}
 		w.judge(t)
+		w.forget(t)
 		if t.report.Status != health.Healthy {
 			asked[t.id] = t
 			request.Tesseras = append(request.Tesseras, w.view(t))
@@ -78,7 +79,10 @@ func (w *world) ask() *sdk.Weather {
 			case r.peer.online && !r.silentSince.IsZero():
 				r.silentSince = time.Time{}
 				r.flaps++
-			case !r.peer.online && r.silentSince.IsZero():
+			case !r.peer.online && (r.silentSince.IsZero() || r.peer.met.After(r.silentSince)):
+				if !r.silentSince.IsZero() {
+					r.flaps++ // it was back in between
+				}
 				r.silentSince = w.clock.now
 				newly[r.peer] = true
 			}
@@ -135,10 +139,6 @@ func standing(t *tessera) []health.Holder {
 
 // view is what the repair policy sees, as host/repair tells it.
 func (w *world) view(t *tessera) *sdk.TesseraHealth {
-	missing := make([]bool, w.Data+w.Parity)
-	for _, m := range t.report.Missing {
-		missing[m.Index] = true
-	}
 	v := &sdk.TesseraHealth{
 		Tessera: t.id[:], Tier: sdk.FragmentationTier_MEDIUM,
 		SurvivesPeers: uint32(t.report.Survives.Peers), SurvivesSubnets: uint32(t.report.Survives.Subnets),
@@ -146,20 +146,9 @@ func (w *world) view(t *tessera) *sdk.TesseraHealth {
 		CostBytes: uint64(w.Shard) * uint64(w.Data+len(t.report.Missing)), Own: true,
 		PeersShort: uint32(max(w.Replicas-t.report.Peers, 0)), Recoverable: t.report.Status != health.Unrecoverable,
 	}
-	for _, r := range t.rows {
-		if r.silentSince.IsZero() || !slices.ContainsFunc(r.fragments, func(f int) bool { return missing[f] }) {
-			continue
-		}
-		for _, f := range r.fragments {
-			if missing[f] {
-				v.Suspect++
-			}
-		}
-		v.SuspectPeers++
-		v.SuspectSinceMs = max(v.SuspectSinceMs, uint64(w.clock.now.Sub(r.silentSince).Milliseconds()))
-		v.Flaps = max(v.Flaps, r.flaps)
-	}
-	v.Suspect = min(v.Suspect, v.Missing)
+	suspects := t.report.Suspects(w.absent(t), w.longestGrace())
+	v.Suspect, v.SuspectPeers = uint32(suspects.Fragments), uint32(suspects.Peers)
+	v.SuspectSinceMs, v.Flaps = uint64(suspects.Silence.Milliseconds()), uint32(suspects.Flaps)
 	return v
 }
 
@@ -194,7 +183,7 @@ func (w *world) mend(ctx context.Context, t *tessera, o policy.RepairOrder) erro
 	}
 	wanting, newcomers := t.report.Wanting()
 	if o.Rebuild > 0 {
-		wanting = health.AtMost(silentLast(wanting, t), o.Rebuild)
+		wanting = health.AtMost(health.SuspectsLast(wanting, w.absent(t), w.longestGrace()), o.Rebuild)
 	}
 	if len(wanting) == 0 {
 		return nil
@@ -205,31 +194,34 @@ func (w *world) mend(ctx context.Context, t *tessera, o policy.RepairOrder) erro
 	}
 	w.out.Rebuilt += placed
 	w.out.RepairBytes += w.Shard * int64(w.Data+placed)
-	t.rows = slices.DeleteFunc(t.rows, func(r *row) bool { return r.peer.gone && w.replaced(t, r) })
 	return nil
 }
 
-// replaced tells whether others have all that a holder had.
-func (w *world) replaced(t *tessera, gone *row) bool {
-	for _, f := range gone.fragments {
-		if !slices.ContainsFunc(t.rows, func(r *row) bool { return !r.peer.gone && slices.Contains(r.fragments, f) }) {
-			return false
-		}
-	}
-	return true
+// longestGrace is how long a silent holder is a suspect, as for a node.
+func (w *world) longestGrace() time.Duration {
+	return time.Duration(sdk.LongestGraceMs(uint64(w.Interval.Milliseconds()))) * time.Millisecond
 }
 
-// silentLast puts fragments last whose holders may come back.
-func silentLast(list []health.Missing, t *tessera) []health.Missing {
-	suspect := map[int]int{}
+// absent lists the holders that do not answer.
+func (w *world) absent(t *tessera) (out []health.Absent) {
 	for _, r := range t.rows {
 		if !r.silentSince.IsZero() {
-			for _, f := range r.fragments {
-				suspect[f] = 1
-			}
+			out = append(out, health.Absent{Held: r.fragments, Silence: w.clock.now.Sub(r.silentSince), Flaps: int(r.flaps)})
 		}
 	}
-	return slices.SortedStableFunc(slices.Values(list), func(a, b health.Missing) int { return suspect[a.Index] - suspect[b.Index] })
+	return out
+}
+
+// forget drops holders that are silent for longer than anybody is waited for, once others have all that
+// they had, as a node does. Who comes back all the same gives up what is surplus.
+func (w *world) forget(t *tessera) {
+	t.rows = slices.DeleteFunc(t.rows, func(r *row) bool {
+		replaced := !r.silentSince.IsZero() && w.clock.now.Sub(r.silentSince) > w.longestGrace() && t.report.Replaced(r.fragments)
+		if replaced {
+			r.peer.used -= min(r.peer.used, uint64(w.Shard)*uint64(len(r.fragments)))
+		}
+		return replaced
+	})
 }
 
 // weigh compares the fullest peer with the mean one, once a year, and at the end of a shorter run.

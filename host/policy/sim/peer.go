@@ -22,7 +22,8 @@ type peer struct {
 	trip    uint32 // ms
 	since   time.Time
 	online  bool
-	gone    bool // for good
+	gone    bool      // for good
+	met     time.Time // when it was last met between two looks, as far as that was not at one
 	asked   uint32
 	found   uint32 // of those times
 	used    uint64 // bytes
@@ -55,6 +56,7 @@ func (w *world) churn() {
 	if w.Offline > 0 {
 		stays = math.Exp(-w.Interval.Hours() / w.Away.Hours() / (1 - w.Offline))
 	}
+	never := math.Exp(-w.Interval.Hours() / w.Away.Hours()) // who is away is so all the time until the next look
 	for place, p := range w.peers {
 		if w.AFR > 0 && w.fate.Float64() < leaves {
 			p.gone, p.online = true, false
@@ -65,11 +67,15 @@ func (w *world) churn() {
 		if w.Offline == 0 {
 			continue
 		}
-		away := w.Offline * (1 - stays)
+		away, all := w.Offline*(1-stays), 0.0
 		if !p.online {
-			away += stays
+			away, all = away+stays, never
 		}
-		p.online = w.fate.Float64() >= away
+		chance := w.fate.Float64()
+		p.online = chance >= away
+		if !p.online && chance >= all {
+			p.met = w.clock.now.Add(-w.Interval / 2) // it was back in between
+		}
 	}
 	for _, p := range w.peers {
 		p.asked++

@@ -13,7 +13,7 @@
 //
 // Lives are exponential: a share AFR of the peers leaves within a year, whatever their age, and each is
 // followed by a newcomer. Who stays is away a share Offline of the time, Away long on average, both
-// exponential too. All tesseras are looked at once in every Interval. A tessera is lost when fewer
+// exponential too. All tesseras are looked at once in every Interval; who is back between two looks is met. A tessera is lost when fewer
 // fragments than a rebuild needs are left on peers that will ever come back; it is then published anew, as
 // another one.
 package sim

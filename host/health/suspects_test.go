@@ -1,0 +1,42 @@
+package health_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tesseras/tesseras/host/health"
+)
+
+func TestWhoIsSuspect(t *testing.T) {
+	const patience = 4 * time.Hour
+	r := health.Report{Missing: []health.Missing{{Index: 1, Copies: 1}, {Index: 2, Copies: 1}, {Index: 5, Copies: 2}}}
+	fresh := health.Absent{Held: []int{1}, Flaps: 2}
+	hour := health.Absent{Held: []int{5, 6}, Silence: time.Hour}
+	old := health.Absent{Held: []int{2}, Silence: patience, Flaps: 9}
+	replaced := health.Absent{Held: []int{3, 4}, Silence: 2 * time.Hour, Flaps: 7}
+	for _, c := range []struct {
+		name   string
+		absent []health.Absent
+		want   health.Suspects
+	}{
+		{"nobody", nil, health.Suspects{}},
+		{"one", []health.Absent{fresh}, health.Suspects{Peers: 1, Fragments: 1, Flaps: 2}},
+		{"the longest silence and the most flaps", []health.Absent{fresh, hour}, health.Suspects{Peers: 2, Fragments: 2, Silence: time.Hour, Flaps: 2}},
+		{"one that was replaced", []health.Absent{replaced}, health.Suspects{}},
+		{"one that is lost beside a fresh one", []health.Absent{old, fresh, replaced}, health.Suspects{Peers: 1, Fragments: 1, Flaps: 2}},
+		{"the same fragment twice", []health.Absent{fresh, fresh}, health.Suspects{Peers: 2, Fragments: 1, Flaps: 2}},
+		{"two copies", []health.Absent{hour, hour, hour}, health.Suspects{Peers: 3, Fragments: 2, Silence: time.Hour}},
+	} {
+		if got := r.Suspects(c.absent, patience); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	var order []int
+	for _, m := range health.SuspectsLast(r.Missing, []health.Absent{fresh, old}, patience) {
+		order = append(order, m.Index)
+	}
+	if !slices.Equal(order, []int{2, 5, 1}) {
+		t.Errorf("rebuilt in the order %v: what is only suspect comes last, what is lost does not", order)
+	}
+}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -18,6 +19,8 @@ type PlanRow struct {
 	Copies    int
 	ShardSize int64 // bytes
 	Own       bool  // of a tessera of mine, not only kept for somebody
+	// IllSince, when set, is since when the tessera, kept for somebody, is known not to be at its target.
+	IllSince time.Time
 }
 
 // Total is the number of fragments the plan lists.
@@ -25,9 +28,13 @@ func (p PlanRow) Total() int { return p.Data + p.Parity }
 
 // PutPlan writes the row, replacing the one of the same tessera.
 func (tx *Tx) PutPlan(p PlanRow) error {
-	return tx.set(tesseraKey(kindPlan, p.Tessera), newValue().
+	v := newValue().
 		raw(p.Owner[:]).uint(uint64(p.Tier)).uint(uint64(p.Data)).uint(uint64(p.Parity)).
-		uint(uint64(p.Copies)).uint(uint64(p.ShardSize)).flag(p.Own))
+		uint(uint64(p.Copies)).uint(uint64(p.ShardSize)).flag(p.Own)
+	if !p.IllSince.IsZero() { // most are well: their rows end before
+		v = v.time(p.IllSince)
+	}
+	return tx.set(tesseraKey(kindPlan, p.Tessera), v)
 }
 
 // Plan gives the row of a tessera's plan, or ErrNotFound.
@@ -55,5 +62,8 @@ func decodePlan(r row) (p PlanRow, err error) {
 	p.Owner = v.owner()
 	p.Tier, p.Data, p.Parity, p.Copies = int(v.uint()), int(v.uint()), int(v.uint()), int(v.uint())
 	p.ShardSize, p.Own = int64(v.uint()), v.flag()
+	if len(v.b) > 0 {
+		p.IllSince = v.time()
+	}
 	return p, errors.Join(k.done(), v.done())
 }

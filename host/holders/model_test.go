@@ -425,7 +425,7 @@ func (w *world) bury(from *party, key sdk.NodeKey) error {
 		of = append(of, plan(k, from.owner).Tessera)
 	}
 	w.clock = w.clock.Add(-2 * holders.ProofPeriod)
-	err := from.Silent(key, of)
+	err := from.Silent(key, time.Time{}, of)
 	w.clock = w.clock.Add(2 * holders.ProofPeriod)
 	if err := errors.Join(err, w.lapse(from)); err != nil {
 		return err

@@ -88,9 +88,8 @@ func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
 			return nil, err
 		}
 		unsettled = append(unsettled, s.Book.Unsettled(p.records)...)
-		healthy := p.report.Status == health.Healthy
-		s.rounds.checked(p.row.Tessera, s.Now(), healthy)
-		if !healthy {
+		s.rounds.checked(p.row.Tessera, s.Now())
+		if p.report.Status != health.Healthy {
 			ill = append(ill, p)
 		}
 	}

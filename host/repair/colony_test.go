@@ -54,6 +54,7 @@ type settler struct {
 	book    *holders.Book
 	store   map[int][]byte
 	dead    bool
+	broken  bool // it cannot repair
 }
 
 const colonyInterval = 24 * time.Hour
@@ -121,13 +122,7 @@ func (c *colony) settle(i int) {
 	now := func() time.Time { return c.clock }
 	first, period := holders.Periods(colonyInterval, 0)
 	m.book = holders.New(books, nothing{}, m.owner, holders.Config{Replicas: 7, First: first, Period: period, Proofs: true}, now)
-	link := &link{m}
-	distributor := scatter.NewDistributor(link, c.engine, m.book, scatter.Config{Concurrent: 1, Caps: &sdk.Caps{Replicas: 7, PerSubnet: 2}})
-	m.Service = repair.New(repair.Deps{
-		FS: crashfs.New(crashfs.Options{}), Network: link, Documents: link, Archive: link, Collect: m.collect,
-		Catalog: books, Book: m.book, Policy: c.engine, Distributor: distributor, Turns: scatter.NewTurns(), Keeper: m,
-		Self: m.contact.Key, Owner: m.owner, Log: slog.New(slog.DiscardHandler), Now: now,
-	}, repair.Config{Interval: colonyInterval, Replicas: 7, Proofs: 8})
+	m.starts()
 	err = books.Update(func(tx *catalog.Tx) error {
 		return tx.PutPlan(catalog.PlanRow{
 			Tessera: c.plan.Tessera, Owner: c.plan.Owner(), Tier: int(c.plan.Tier), Data: 16, Parity: 8, Copies: 1, ShardSize: c.plan.ShardSize(),
@@ -137,6 +132,17 @@ func (c *colony) settle(i int) {
 		c.t.Fatal(err)
 	}
 	c.members = append(c.members, m)
+}
+
+// starts begins the process of a node anew: only its index is as it was.
+func (m *settler) starts() {
+	link := &link{m}
+	distributor := scatter.NewDistributor(link, m.c.engine, m.book, scatter.Config{Concurrent: 1, Caps: &sdk.Caps{Replicas: 7, PerSubnet: 2}})
+	m.Service = repair.New(repair.Deps{
+		FS: crashfs.New(crashfs.Options{}), Network: link, Documents: link, Archive: link, Collect: m.collect,
+		Catalog: m.catalog, Book: m.book, Policy: m.c.engine, Distributor: distributor, Turns: scatter.NewTurns(), Keeper: m,
+		Self: m.contact.Key, Owner: m.owner, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return m.c.clock },
+	}, repair.Config{Interval: colonyInterval, Replicas: 7, Proofs: 8})
 }
 
 // round lets everybody who lives do a round, in some order.
@@ -211,6 +217,9 @@ func (m *settler) Yield(_ context.Context, t sdk.TesseraID, index int) error {
 
 // collect gives k shards of those who can be reached, or says how many there are.
 func (m *settler) collect(context.Context, sdk.TesseraID) (repair.Collected, error) {
+	if m.broken {
+		return nil, errors.New("the disk is full")
+	}
 	g := &gathered{s: &tale{plan: m.c.plan, shards: m.c.shards}, have: map[int]bool{}}
 	for _, o := range m.c.members {
 		if o != m && !m.reaches(o) {

@@ -35,7 +35,11 @@ const memory = 4 * deepEvery
 // Custody is a round for what this node keeps for others: it checks what falls to it, watches that others
 // check theirs, and repairs when nobody before it does. It may be stopped at any moment.
 func (s *Service) Custody(ctx context.Context) error {
-	round := s.rounds.begin()
+	round, err := s.roundsDone()
+	if err != nil {
+		return err
+	}
+	round++
 	alive := s.Network.Owners()
 	sample := newSample(s.config.Proofs)
 	var due []sdk.TesseraID
@@ -62,7 +66,7 @@ func (s *Service) Custody(ctx context.Context) error {
 		}
 	}
 	s.rounds.forget(s.Now().Add(-memory * s.config.Interval))
-	return nil
+	return s.roundDone(round)
 }
 
 // keptRow is a tessera of which fragments are kept here, for somebody else or for another node of this
@@ -148,7 +152,7 @@ func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, aliv
 		}
 		p.turn = turnOf(k.row.Tessera, s.Self, p.holders, alive[k.row.Owner])
 		switch {
-		case len(p.holders) == 0 || s.rounds.ails(k.row.Tessera):
+		case len(p.holders) == 0 || !k.row.IllSince.IsZero():
 			due = append(due, p)
 		case p.turn.duty(k.row.Tessera, round) == check:
 			due = append(due, p)
@@ -197,7 +201,7 @@ func (s *Service) healPage(ctx context.Context, ids []sdk.TesseraID, weather *sd
 	var mine []*patient
 	for _, p := range s.withPlans(ill) {
 		p.turn = turnOf(p.row.Tessera, s.Self, p.holders, alive[p.row.Owner])
-		if s.rounds.ailsFor(p.row.Tessera, s.Now()) >= p.turn.patience(s.config.Interval) {
+		if s.Now().Sub(p.row.IllSince) >= p.turn.patience(s.config.Interval) {
 			s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
 				"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)
 			mine = append(mine, p)
@@ -239,7 +243,10 @@ func (s *Service) assessKept(ctx context.Context, ids []sdk.TesseraID) (ill []*p
 		if err := s.dropReplaced(p); err != nil {
 			return nil, err
 		}
-		s.rounds.checked(id, s.Now(), p.report.Status == health.Healthy)
+		s.rounds.checked(id, s.Now())
+		if err := s.noteIllness(p); err != nil {
+			return nil, err
+		}
 		if p.report.Status != health.Healthy {
 			ill = append(ill, p)
 			continue

@@ -8,13 +8,13 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// rounds is what a node remembers from one round to the next. It is lost when the process ends, which
-// makes it check more, never less.
+// rounds is what a node remembers from one round to the next, as long as the process lives. Without it a
+// node asks holders again that it left alone, and gives up later what is surplus. How many rounds there
+// were, and since when a tessera is not at its target, is in the index: a node that is started anew every
+// day would never come to its turn otherwise.
 type rounds struct {
-	mu      sync.Mutex // guards below
-	round   int
+	mu      sync.Mutex                  // guards below
 	when    map[sdk.TesseraID]time.Time // when a tessera was last checked here
-	ill     map[sdk.TesseraID]time.Time // since when it is not at its target
 	surplus map[surplusKey]time.Time    // since when another proved to have a fragment of ours
 	tried   map[sdk.NodeKey]time.Time   // when a silent holder was last asked
 }
@@ -26,55 +26,21 @@ type surplusKey struct {
 
 func newRounds() *rounds {
 	return &rounds{
-		when: map[sdk.TesseraID]time.Time{}, ill: map[sdk.TesseraID]time.Time{},
-		surplus: map[surplusKey]time.Time{}, tried: map[sdk.NodeKey]time.Time{},
+		when: map[sdk.TesseraID]time.Time{}, surplus: map[surplusKey]time.Time{}, tried: map[sdk.NodeKey]time.Time{},
 	}
 }
 
-// begin counts a round.
-func (r *rounds) begin() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.round++
-	return r.round
-}
-
-// checked notes that a tessera was checked, and how it was found.
-func (r *rounds) checked(t sdk.TesseraID, now time.Time, healthy bool) {
+// checked notes that a tessera was checked.
+func (r *rounds) checked(t sdk.TesseraID, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.when[t] = now
-	switch since, known := r.ill[t]; {
-	case healthy:
-		delete(r.ill, t)
-	case !known || since.After(now):
-		r.ill[t] = now
-	}
 }
 
 func (r *rounds) lastChecked(t sdk.TesseraID) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.when[t]
-}
-
-// ails tells whether a tessera was not at its target when it was last checked.
-func (r *rounds) ails(t sdk.TesseraID) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ill := r.ill[t]
-	return ill
-}
-
-// ailsFor is how long a tessera is known not to be at its target.
-func (r *rounds) ailsFor(t sdk.TesseraID, now time.Time) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	since, ill := r.ill[t]
-	if !ill {
-		return 0
-	}
-	return now.Sub(since)
 }
 
 // twice tells since how long a fragment is at another holder too; over forgets it.
@@ -127,6 +93,5 @@ func (r *rounds) forget(before time.Time) {
 	old := func(at time.Time) bool { return at.Before(before) }
 	maps.DeleteFunc(r.when, func(_ sdk.TesseraID, at time.Time) bool { return old(at) })
 	maps.DeleteFunc(r.tried, func(_ sdk.NodeKey, at time.Time) bool { return old(at) })
-	maps.DeleteFunc(r.ill, func(t sdk.TesseraID, _ time.Time) bool { _, checked := r.when[t]; return !checked })
 	maps.DeleteFunc(r.surplus, func(k surplusKey, _ time.Time) bool { _, checked := r.when[k.tessera]; return !checked })
 }

@@ -18,8 +18,24 @@ import (
 // rounds, and rounds take their time.
 const fresh = 6
 
-// LastChecked is when this node last checked the health of a tessera; zero is never.
-func (s *Service) LastChecked(t sdk.TesseraID) time.Time { return s.rounds.lastChecked(t) }
+// LastChecked is when this node last checked the health of a tessera; zero is never. What it did before
+// it was started the last time shows in the holders' rows: they say when a holder last gave its word.
+func (s *Service) LastChecked(t sdk.TesseraID) time.Time {
+	last := s.rounds.lastChecked(t)
+	if !last.IsZero() {
+		return last
+	}
+	holders, err := s.Book.Of(t)
+	if err != nil {
+		s.Log.Error("read holders", "tessera", t.Short(), "err", err)
+	}
+	for _, h := range holders {
+		if h.LastSeen.After(last) {
+			last = h.LastSeen
+		}
+	}
+	return last
+}
 
 // watch asks those who come first for each tessera when they last checked it, and gives the tesseras that
 // nobody did check: they fall to this node. Who does not answer loses its place in the order.

@@ -1,0 +1,67 @@
+package repair
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/health"
+)
+
+// What a round leaves to the next, also where the process ended between them.
+
+// metaRounds names the number of rounds of Custody that were gone through, 8 bytes, big-endian.
+const metaRounds = "custody_rounds"
+
+// roundsDone is how many rounds for what is kept for others were gone through on this index.
+func (s *Service) roundsDone() (n int, err error) {
+	err = s.Catalog.View(func(tx *catalog.Tx) error {
+		b, err := tx.Meta(metaRounds)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return nil
+		}
+		if err == nil && len(b) != 8 {
+			err = fmt.Errorf("%s: %w", metaRounds, catalog.ErrDamaged)
+		}
+		if err == nil {
+			n = int(binary.BigEndian.Uint64(b))
+		}
+		return err
+	})
+	return n, err
+}
+
+func (s *Service) roundDone(round int) error {
+	return s.Catalog.Update(func(tx *catalog.Tx) error {
+		return tx.PutMeta(metaRounds, binary.BigEndian.AppendUint64(nil, uint64(round)))
+	})
+}
+
+// noteIllness keeps since when a kept tessera is not at its target. A time that is still to come says
+// that the clock was set back, and begins anew.
+func (s *Service) noteIllness(p *patient) error {
+	since := p.row.IllSince
+	switch {
+	case p.report.Status == health.Healthy:
+		since = time.Time{}
+	case since.IsZero() || since.After(s.Now()):
+		since = s.Now()
+	}
+	if since.Equal(p.row.IllSince) {
+		return nil
+	}
+	p.row.IllSince = since
+	return s.Catalog.Update(func(tx *catalog.Tx) error {
+		row, err := tx.Plan(p.row.Tessera)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return nil // deleted meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		row.IllSince = since
+		return tx.PutPlan(row)
+	})
+}

@@ -1,0 +1,61 @@
+package repair_test
+
+import (
+	"testing"
+
+	"github.com/tesseras/tesseras/host/repair"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// TestNodesThatAreStartedDailyRepair: one of twelve dies, the first in the order cannot repair, and every
+// process ends after each round. The next in the order comes to its turn all the same.
+func TestNodesThatAreStartedDailyRepair(t *testing.T) {
+	const nodes = 12
+	for _, restarted := range []bool{false, true} {
+		c := newColony(t, nodes)
+		for range 3 {
+			c.round(inTurn(nodes))
+		}
+		byKey := map[sdk.NodeKey]*settler{}
+		var keys []sdk.NodeKey
+		for _, m := range c.members {
+			keys = append(keys, m.contact.Key)
+			byKey[m.contact.Key] = m
+		}
+		order := repair.InOrder(c.plan.Tessera, keys)
+		byKey[order[0]].broken = true
+		byKey[order[nodes-1]].dead = true
+		rounds := 0
+		for distinct := 0; distinct != 24; rounds++ {
+			if rounds == 12 {
+				t.Fatalf("started daily %v: after %d rounds %d of 24 shards are there", restarted, rounds, distinct)
+			}
+			for _, m := range c.members {
+				if restarted {
+					m.starts()
+				}
+			}
+			c.round(inTurn(nodes))
+			distinct, _, _ = c.count()
+		}
+		t.Logf("started daily %v: repaired in %d rounds", restarted, rounds)
+	}
+}
+
+// TestEverybodyChecksAlsoWhenStartedDaily: a node checks each tessera within eight rounds.
+func TestEverybodyChecksAlsoWhenStartedDaily(t *testing.T) {
+	const nodes = 12
+	c := newColony(t, nodes)
+	for range 9 {
+		c.round(inTurn(nodes))
+		for _, m := range c.members {
+			m.starts()
+		}
+	}
+	for i, m := range c.members {
+		at := m.LastChecked(c.plan.Tessera)
+		if at.IsZero() || c.clock.Sub(at) > 8*colonyInterval {
+			t.Errorf("node %d checked last at %v, it is %v", i, at, c.clock)
+		}
+	}
+}

@@ -1088,7 +1088,7 @@ func (x *RepairRequest) GetGuarding() bool {
 
 // TesseraHealth is what is left of one tessera's safety. Margins count only fragments that are held,
 // as acknowledged or proven within the proof period, by peers that answer: a silent holder's are
-// left out, so a margin never hopes for anybody's return.
+// left out, so a margin never hopes for anybody's return. What may be hoped for is counted apart.
 type TesseraHealth struct {
 	unknownFields     []byte
 	Tessera           []byte            `protobuf:"bytes,1,opt,name=tessera,proto3" json:"tessera,omitempty"`
@@ -1108,6 +1108,7 @@ type TesseraHealth struct {
 	SuspectPeers      uint32            `protobuf:"varint,15,opt,name=suspect_peers,json=suspectPeers,proto3" json:"suspectPeers,omitempty"`    // how many silent holders; 0 beside a suspect = not counted
 	Institutional     bool              `protobuf:"varint,16,opt,name=institutional,proto3" json:"institutional,omitempty"`                     // its owner, as this node verified it: never a free rider
 	LeastPriority     uint32            `protobuf:"varint,17,opt,name=least_priority,json=leastPriority,proto3" json:"leastPriority,omitempty"` // the highest a guard raised it to, to which the host raises every order; 0 = none did
+	ExpectedPeers     uint32            `protobuf:"varint,18,opt,name=expected_peers,json=expectedPeers,proto3" json:"expectedPeers,omitempty"` // of the silent holders, those that came back before and are silent for no longer than one interval
 }
 
 func (x *TesseraHealth) Reset() {
@@ -1231,6 +1232,13 @@ func (x *TesseraHealth) GetInstitutional() bool {
 func (x *TesseraHealth) GetLeastPriority() uint32 {
 	if x != nil {
 		return x.LeastPriority
+	}
+	return 0
+}
+
+func (x *TesseraHealth) GetExpectedPeers() uint32 {
+	if x != nil {
+		return x.ExpectedPeers
 	}
 	return 0
 }
@@ -2693,6 +2701,13 @@ func (m *TesseraHealth) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ExpectedPeers != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ExpectedPeers))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x90
+	}
 	if m.LeastPriority != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.LeastPriority))
 		i--
@@ -3861,6 +3876,9 @@ func (m *TesseraHealth) SizeVT() (n int) {
 	}
 	if m.LeastPriority != 0 {
 		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.LeastPriority))
+	}
+	if m.ExpectedPeers != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.ExpectedPeers))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6174,6 +6192,15 @@ func (m *TesseraHealth) UnmarshalVT(dAtA []byte) error {
 			}
 			m.LeastPriority = 0
 			m.LeastPriority, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 18:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ExpectedPeers", wireType)
+			}
+			m.ExpectedPeers = 0
+			m.ExpectedPeers, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

@@ -16,20 +16,25 @@ type Absent struct {
 // Suspects is what is missing only because holders do not answer that may yet come back.
 type Suspects struct {
 	Peers     int           // such holders
+	Expected  int           // of them, those that came back before and are silent for a short while
 	Fragments int           // missing fragments (copies) that they had
 	Silence   time.Duration // the longest of theirs
 	Flaps     int           // the most of theirs
 }
 
 // Suspects sums up the absent. A holder none of whose fragments is missing was replaced and matters no
-// more; one that is silent for as long as patience is not suspect but lost.
-func (r Report) Suspects(absent []Absent, patience time.Duration) (s Suspects) {
+// more; one that is silent for as long as patience is not suspect but lost. Short is how long one that
+// came back before may well be away.
+func (r Report) Suspects(absent []Absent, short, patience time.Duration) (s Suspects) {
 	had := map[int]int{}
 	for _, a := range absent {
 		if a.Silence >= patience || r.Replaced(a.Held) {
 			continue
 		}
 		s.Peers++
+		if a.Flaps > 0 && a.Silence <= short {
+			s.Expected++
+		}
 		s.Silence, s.Flaps = max(s.Silence, a.Silence), max(s.Flaps, a.Flaps)
 		for _, f := range a.Held {
 			had[f]++

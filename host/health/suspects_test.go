@@ -21,14 +21,15 @@ func TestWhoIsSuspect(t *testing.T) {
 		want   health.Suspects
 	}{
 		{"nobody", nil, health.Suspects{}},
-		{"one", []health.Absent{fresh}, health.Suspects{Peers: 1, Fragments: 1, Flaps: 2}},
-		{"the longest silence and the most flaps", []health.Absent{fresh, hour}, health.Suspects{Peers: 2, Fragments: 2, Silence: time.Hour, Flaps: 2}},
+		{"one", []health.Absent{fresh}, health.Suspects{Peers: 1, Expected: 1, Fragments: 1, Flaps: 2}},
+		{"one for too long", []health.Absent{{Held: []int{1}, Silence: 2 * time.Hour, Flaps: 2}}, health.Suspects{Peers: 1, Fragments: 1, Silence: 2 * time.Hour, Flaps: 2}},
+		{"the longest silence and the most flaps", []health.Absent{fresh, hour}, health.Suspects{Peers: 2, Expected: 1, Fragments: 2, Silence: time.Hour, Flaps: 2}},
 		{"one that was replaced", []health.Absent{replaced}, health.Suspects{}},
-		{"one that is lost beside a fresh one", []health.Absent{old, fresh, replaced}, health.Suspects{Peers: 1, Fragments: 1, Flaps: 2}},
-		{"the same fragment twice", []health.Absent{fresh, fresh}, health.Suspects{Peers: 2, Fragments: 1, Flaps: 2}},
+		{"one that is lost beside a fresh one", []health.Absent{old, fresh, replaced}, health.Suspects{Peers: 1, Expected: 1, Fragments: 1, Flaps: 2}},
+		{"the same fragment twice", []health.Absent{fresh, fresh}, health.Suspects{Peers: 2, Expected: 2, Fragments: 1, Flaps: 2}},
 		{"two copies", []health.Absent{hour, hour, hour}, health.Suspects{Peers: 3, Fragments: 2, Silence: time.Hour}},
 	} {
-		if got := r.Suspects(c.absent, patience); got != c.want {
+		if got := r.Suspects(c.absent, time.Hour, patience); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}

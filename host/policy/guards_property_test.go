@@ -342,7 +342,7 @@ func TestHardRulesHoldWhateverIsAnswered(t *testing.T) {
 		}
 		critical := 0
 		for _, h := range repair.Tesseras {
-			if isCritical(h) {
+			if sdk.Critical(h) {
 				critical++
 			}
 		}

@@ -195,7 +195,7 @@ func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse,
 		ordered[o.Tessera] = true
 		order := RepairOrder{
 			Tessera: sdk.TesseraID(h.Tessera), Rebuild: int(min(o.Rebuild, h.Missing)), Wait: wait(o.WaitMs),
-			Priority: o.Priority, Reason: Clean(o.Reason), Critical: isCritical(h),
+			Priority: o.Priority, Reason: Clean(o.Reason), Critical: sdk.Critical(h),
 		}
 		if order.Priority < h.LeastPriority {
 			order.Priority = h.LeastPriority
@@ -208,7 +208,7 @@ func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse,
 		p.Orders = append(p.Orders, order)
 	}
 	for i, h := range asked.Tesseras {
-		if isCritical(h) && !ordered[i] {
+		if sdk.Critical(h) && !ordered[i] {
 			p.Orders = append(p.Orders, RepairOrder{
 				Tessera: sdk.TesseraID(h.Tessera), Critical: true, ByHost: true,
 				Reason: "ordered by the host: at most one more loss is survived",
@@ -218,11 +218,6 @@ func (p *RepairPlan) add(asked *sdk.RepairRequest, response *sdk.RepairResponse,
 	for _, n := range response.Notes {
 		p.Skipped = append(p.Skipped, Skipped{sdk.TesseraID(asked.Tesseras[n.GetTessera()].Tessera), Clean(n.GetReason())})
 	}
-}
-
-// isCritical tells that one more loss, or two, would be the end, and that something can be done.
-func isCritical(h *sdk.TesseraHealth) bool {
-	return h.SurvivesPeers <= 1 && h.Missing > 0 && h.Recoverable
 }
 
 func boolInt(b bool) int {

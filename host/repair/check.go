@@ -316,8 +316,9 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 	if p.kept {
 		v.OwnerBalanceBytes = s.balance(p.row.Owner)
 	}
-	suspects := p.report.Suspects(s.absent(p), s.longestGrace())
+	suspects := p.report.Suspects(s.absent(p), s.config.Interval, s.longestGrace())
 	v.Suspect, v.SuspectPeers = uint32(suspects.Fragments), uint32(suspects.Peers)
+	v.ExpectedPeers = uint32(suspects.Expected)
 	v.SuspectSinceMs, v.Flaps = uint64(suspects.Silence.Milliseconds()), uint32(suspects.Flaps)
 	return v
 }

@@ -42,6 +42,8 @@ type colony struct {
 	shards  [][]byte
 	engine  *policy.Engine
 	apart   func(a, b *settler) bool // whether two cannot reach each other
+	met     time.Time                // when everybody was met last; zero is never
+	moved   int                      // shards that repairs fetched and stored
 }
 
 // settler is one node of the colony.
@@ -183,6 +185,7 @@ func (m *settler) keep(index int, b []byte) error {
 		return digest.ErrMismatch
 	}
 	m.store[index] = b
+	m.c.moved++
 	return m.catalog.Update(func(tx *catalog.Tx) error {
 		added, err := tx.AddFragment(catalog.FragmentRef{
 			Tessera: m.c.plan.Tessera, Index: index, Hash: m.c.plan.Fragments[index], Size: m.c.plan.ShardSize(), Stored: m.c.clock,
@@ -231,6 +234,7 @@ func (m *settler) collect(context.Context, sdk.TesseraID) (repair.Collected, err
 			}
 		}
 	}
+	m.c.moved += len(g.have)
 	if len(g.have) < 16 {
 		return nil, fmt.Errorf("only %d of the 16 fragments needed", len(g.have))
 	}
@@ -353,5 +357,5 @@ func (l *link) Locate(c identity.Contact) identity.Contact           { return c 
 func (l *link) Ping(_ context.Context, c identity.Contact) error     { _, err := l.to(c); return err }
 func (l *link) RoundTrip(identity.Contact) time.Duration             { return 0 }
 func (l *link) Owners() map[sdk.OwnerKey]bool                        { return nil }
-func (l *link) Seen(sdk.NodeKey) time.Time                           { return time.Time{} }
+func (l *link) Seen(sdk.NodeKey) time.Time                           { return l.c.met }
 func (l *link) Subnet() string                                       { return identity.Subnet(l.contact.Addr.Addr()).String() }

@@ -6,5 +6,6 @@ import "github.com/tesseras/tesseras/host/internal/suite"
 var (
 	sizeDeleters = suite.Deleters // challenges to holders that deleted a share (G17)
 	sizeRepairs  = suite.Repairs  // rebuilds from bad inputs (G14)
+	sizeFlaps    = suite.Flaps    // networks that flap for a month
 	sizeThrash   = suite.Thrash   // networks thrown about (G15)
 )

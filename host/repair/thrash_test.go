@@ -61,6 +61,34 @@ func TestAColonyOutlivesWavesOfDeaths(t *testing.T) {
 	}
 }
 
+// TestFlappingHoldersAreNotRebuilt: 30 % daily flapping for a month. Each day three in ten holders, drawn
+// afresh, are away for eight hours, so that one in ten is at the hour of the round; all are met in between,
+// and nobody dies, so that everything that repairs move is extra: it is less than 5 % of what is stored.
+func TestFlappingHoldersAreNotRebuilt(t *testing.T) {
+	const nodes, shards = 24, 24
+	runs, moved := 0, 0
+	for ; runs < sizeFlaps.Cases(); runs++ {
+		random := rand.New(rand.NewPCG(1, uint64(runs)))
+		c := newColony(t, nodes)
+		c.round(random.Perm(nodes))
+		c.moved = 0
+		for range 30 {
+			for _, m := range c.members {
+				m.dead = random.Float64() < 0.3*8/24
+			}
+			c.met = c.clock.Add(colonyInterval / 2)
+			c.round(random.Perm(nodes))
+		}
+		moved += c.moved
+	}
+	extra := 100 * float64(moved) / float64(runs*shards)
+	t.Logf("in %d months %d shards were moved, %.2f %% of what is stored", runs, moved, extra)
+	if extra >= 5 {
+		t.Errorf("flapping costs %.2f %% of what is stored", extra)
+	}
+	sizeFlaps.Executed(t, runs, "networks that flap for a month")
+}
+
 // TestThrash is G15 for holders without an owner: for a while nodes die, come back and are cut off from each
 // other at random, never more at once than the code survives; when that ends everything is at its target
 // within two rounds, and nothing was ever lost.

@@ -30,23 +30,16 @@ type verdict struct {
 	health   *sdk.TesseraHealth
 }
 
-const (
-	longestGrace = 24 * 60 * 60 * 1000 // before doubling
-	maxDoublings = 3
-)
-
 // judge is what holds for all tesseras of a round.
 type judge struct {
-	grace     uint64 // ms a silent peer is waited for
+	interval  uint64 // ms between two rounds
 	allowance uint64
 	storm     string // "" or why the silence is not believed
 }
 
-// newJudge sets the grace to half the interval between rounds, at most a day: a peer that is silent
-// in one round and back in the next costs nothing, one that is silent in two is given up.
 func newJudge(request *sdk.RepairRequest) judge {
 	return judge{
-		grace:     min(request.GetIntervalMs()/2, longestGrace),
+		interval:  request.GetIntervalMs(),
 		allowance: request.GetDeficitAllowance(),
 		storm:     stormText(request.GetWeather()),
 	}
@@ -75,7 +68,7 @@ func (j judge) judge(h *sdk.TesseraHealth) verdict {
 		return j.now(h, spread, 0, "on "+amount(uint64(h.GetPeersShort()), "peer")+" fewer than asked for")
 	case !h.GetRecoverable():
 		return verdict{class: hopeless, reason: "fewer fragments are held than a rebuild needs"}
-	case h.GetSurvivesPeers() <= 1:
+	case sdk.Critical(h):
 		return j.now(h, critical, 0, "survives "+survivors(h)+": "+rebuilding(h.GetMissing()))
 	case h.GetSuspect() == 0:
 		return j.now(h, due, 0, "survives "+survivors(h)+": "+rebuilding(h.GetMissing()))
@@ -87,9 +80,9 @@ func (j judge) judge(h *sdk.TesseraHealth) verdict {
 // least two here: another loss is survived while they are waited for. What is surely lost is rebuilt
 // meanwhile.
 func (j judge) suspects(h *sdk.TesseraHealth) verdict {
-	grace := j.grace << min(h.GetFlaps(), maxDoublings) // who came back before is likely to come back again
+	grace := j.grace(h.GetFlaps())
 	if j.storm != "" {
-		return j.wait(h, max(1, j.grace), j.storm)
+		return j.wait(h, max(1, j.grace(0)), j.storm)
 	}
 	silence := silentPeers(h) + " just fell silent"
 	if ms := h.GetSuspectSinceMs(); ms > 0 {
@@ -100,6 +93,21 @@ func (j judge) suspects(h *sdk.TesseraHealth) verdict {
 		return j.now(h, due, 0, silence+": "+rebuilding(h.GetMissing()))
 	}
 	return j.wait(h, grace-h.GetSuspectSinceMs(), silence)
+}
+
+// grace is how long a silent peer is waited for, in ms: half an interval, a day at most, so that one that
+// is silent in one round and back in the next costs nothing, and one that is silent in two is given up.
+// Who came back before is likely to come back again: it is waited for six times as long, and who did so
+// more than once as long as anybody.
+func (j judge) grace(flaps uint32) uint64 {
+	shortest := sdk.ShortestGraceMs(j.interval)
+	switch flaps {
+	case 0:
+		return shortest
+	case 1:
+		return 6 * shortest
+	}
+	return sdk.LongestGraceMs(j.interval)
 }
 
 func silentPeers(h *sdk.TesseraHealth) string {

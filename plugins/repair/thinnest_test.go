@@ -125,11 +125,14 @@ func TestAwayForANight(t *testing.T) {
 }
 
 func TestFlappingPeersGetMoreTime(t *testing.T) {
-	h := silent(0, 8, 1, 47*hour)
-	h.Flaps = 2
-	if o := decide(t, ask(24*hour, h)).Orders[0]; o.WaitMs != hour {
-		t.Errorf("after two flaps %+v", o)
+	for flaps, grace := range map[uint32]uint64{1: 72 * hour, 2: 96 * hour, 3: 96 * hour} {
+		h := silent(0, 8, 1, 47*hour)
+		h.Flaps = flaps
+		if o := decide(t, ask(24*hour, h)).Orders[0]; o.WaitMs != grace-47*hour {
+			t.Errorf("after %d flaps %+v", flaps, o)
+		}
 	}
+	h := silent(0, 8, 1, 0)
 	h.Flaps, h.SuspectSinceMs = 1000, 96*hour
 	if o := decide(t, ask(24*hour, h)).Orders[0]; o.WaitMs != 0 {
 		t.Errorf("patience has an end: %+v", o)
@@ -147,6 +150,21 @@ func TestGraceNeverGoesBelowOneMoreLoss(t *testing.T) {
 	uncounted.SuspectPeers = 0
 	if o := decide(t, ask(24*hour, uncounted)).Orders[0]; o.Reason != "holders of 3 fragments silent for 13 h, grace is 12 h: 3 fragments to rebuild" {
 		t.Errorf("%+v", o)
+	}
+}
+
+// TestHalfOfThoseExpectedCount: of those who came back before and fell silent lately every other one is
+// counted on, whoever else is silent.
+func TestHalfOfThoseExpectedCount(t *testing.T) {
+	for _, tt := range []struct {
+		survives, expected uint32
+		waits              bool
+	}{{0, 3, false}, {0, 4, true}, {1, 1, false}, {1, 2, true}, {2, 0, true}} {
+		h := silent(0, tt.survives, 6, 0)
+		h.ExpectedPeers, h.Flaps = tt.expected, 1
+		if o := decide(t, ask(24*hour, h)).Orders[0]; (o.WaitMs > 0) != tt.waits {
+			t.Errorf("survives %d, %d expected: %+v", tt.survives, tt.expected, o)
+		}
 	}
 }
 
@@ -224,6 +242,7 @@ func anyRequest(t *rapid.T) *sdk.RepairRequest {
 		r.Tesseras = append(r.Tesseras, &sdk.TesseraHealth{
 			Tessera: id(i), SurvivesPeers: small("peers"), SurvivesSubnets: small("subnets"), SurvivesOperators: small("operators"),
 			Missing: small("missing"), Suspect: small("suspect"), SuspectPeers: small("suspect peers"), PeersShort: small("short"),
+			ExpectedPeers:     small("expected"),
 			SuspectSinceMs:    rapid.SampledFrom([]uint64{0, 500, 1500, 13 * hour, ^uint64(0)}).Draw(t, "since"),
 			Flaps:             rapid.SampledFrom([]uint32{0, 1, 2, 1 << 31}).Draw(t, "flaps"),
 			OwnerBalanceBytes: rapid.SampledFrom([]int64{0, -1, -1 << 62, -1 << 63, 1 << 40}).Draw(t, "balance"),
@@ -256,7 +275,7 @@ func TestPromises(t *testing.T) {
 			if needed && o == nil || !needed && h.PeersShort == 0 && o != nil {
 				t.Fatalf("%+v: %+v", h, o)
 			}
-			if needed && h.SurvivesPeers <= 1 && (o.WaitMs > 0 || o.Rebuild > 0) {
+			if needed && h.SurvivesPeers+h.ExpectedPeers/2 <= 1 && (o.WaitMs > 0 || o.Rebuild > 0) {
 				t.Fatalf("critical, but %+v", o)
 			}
 		}

@@ -50,6 +50,7 @@ var (
 	// Repair from bad inputs (G14), networks thrown about (G15), years of churn (G16).
 	Repairs      = Size{10_000, 5_000_000}
 	Thrash       = Size{2, 5_000}
+	Flaps        = Size{1, 200} // networks that flap for a month
 	ChurnYears   = Size{200, 20_000}
 	ControlYears = Size{1_000, 50_000}
 

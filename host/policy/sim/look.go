@@ -146,8 +146,9 @@ func (w *world) view(t *tessera) *sdk.TesseraHealth {
 		CostBytes: uint64(w.Shard) * uint64(w.Data+len(t.report.Missing)), Own: true,
 		PeersShort: uint32(max(w.Replicas-t.report.Peers, 0)), Recoverable: t.report.Status != health.Unrecoverable,
 	}
-	suspects := t.report.Suspects(w.absent(t), w.longestGrace())
+	suspects := t.report.Suspects(w.absent(t), w.Interval, w.longestGrace())
 	v.Suspect, v.SuspectPeers = uint32(suspects.Fragments), uint32(suspects.Peers)
+	v.ExpectedPeers = uint32(suspects.Expected)
 	v.SuspectSinceMs, v.Flaps = uint64(suspects.Silence.Milliseconds()), uint32(suspects.Flaps)
 	return v
 }

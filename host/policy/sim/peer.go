@@ -64,6 +64,10 @@ func (w *world) churn() {
 			w.peers[place] = w.newPeer(place)
 			continue
 		}
+		if w.Flapping > 0 {
+			w.flap(p)
+			continue
+		}
 		if w.Offline == 0 {
 			continue
 		}
@@ -71,7 +75,7 @@ func (w *world) churn() {
 		if !p.online {
 			away, all = away+stays, never
 		}
-		chance := w.fate.Float64()
+		chance := w.absence.Float64()
 		p.online = chance >= away
 		if !p.online && chance >= all {
 			p.met = w.clock.now.Add(-w.Interval / 2) // it was back in between
@@ -82,6 +86,15 @@ func (w *world) churn() {
 		if p.online {
 			p.found++
 		}
+	}
+}
+
+// flap draws whether a peer is away at the hour of the look. Who was away at the last one was back since.
+func (w *world) flap(p *peer) {
+	back := !p.online
+	p.online = w.absence.Float64() >= w.Flapping*w.Away.Hours()/day.Hours()
+	if back && !p.online {
+		p.met = w.clock.now.Add(-w.Interval / 2)
 	}
 }
 

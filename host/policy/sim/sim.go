@@ -13,7 +13,9 @@
 //
 // Lives are exponential: a share AFR of the peers leaves within a year, whatever their age, and each is
 // followed by a newcomer. Who stays is away a share Offline of the time, Away long on average, both
-// exponential too. All tesseras are looked at once in every Interval; who is back between two looks is met. A tessera is lost when fewer
+// exponential too. With Flapping it is another share each day that is away, for as long as Away, and back on the
+// same day: there are no long tails, and who was away yesterday is as likely as any other today. All tesseras
+// are looked at once in every Interval; who is back between two looks is met. A tessera is lost when fewer
 // fragments than a rebuild needs are left on peers that will ever come back; it is then published anew, as
 // another one.
 package sim
@@ -33,6 +35,8 @@ import (
 // ErrConfig tells that a run cannot be simulated.
 var ErrConfig = errors.New("simulation")
 
+const day = 24 * time.Hour
+
 // Year is what rates are counted in.
 const Year = 365 * 24 * time.Hour
 
@@ -48,6 +52,7 @@ type Config struct {
 	AFR      float64       // share of the peers that leave for good within a year: 0.2; negative is none
 	Offline  float64       // share of the time that a peer is away: 0.1; negative is none
 	Away     time.Duration // how long at a time, on average: 8 h
+	Flapping float64       // share of the peers, drawn afresh each day, that are away for Away of it and then back: instead of Offline
 	Interval time.Duration // between two looks: 24 h
 	Replicas int           // distinct peers that are asked for: 7
 	Subnet   int           // peers of one subnet that may hold a tessera: 2; negative is no cap
@@ -86,6 +91,7 @@ func (c Config) withDefaults() (Config, error) {
 		{c.Shard < 1, "a fragment has at least 1 byte"},
 		{c.AFR >= 1, "share that leaves within a year: below 1"},
 		{c.Offline >= 1, "share of the time away: below 1"},
+		{c.Flapping < 0 || c.Flapping > 1 || c.Flapping > 0 && (c.Away > day || c.Interval < day), "flapping: at most all, for a day at most, looked at once a day at most"},
 		{c.Interval < time.Minute || c.Duration < c.Interval || c.Away <= 0, "times: an interval of a minute at least, and at least one of them"},
 		{c.Known < 1 || c.Known > sdk.MaxCandidates, fmt.Sprintf("known peers: 1 to %d", sdk.MaxCandidates)},
 		{c.PerNet < 1 || c.Replicas < 0, "peers in a subnet: at least 1"},
@@ -183,7 +189,8 @@ type world struct {
 	Config
 	engine   Engine
 	clock    *Clock
-	fate     *rand.Rand // of the peers: the same under all policies
+	fate     *rand.Rand // which peers leave, and what they are like: the same under all policies
+	absence  *rand.Rand // who is away when: so whether anybody is changes nothing about who leaves
 	random   *rand.Rand // everything else
 	peers    []*peer    // in their places; who leaves is followed by another at the same place
 	tesseras []*tessera // nil where one is to be published
@@ -201,12 +208,13 @@ type world struct {
 func newWorld(c Config, e Engine, clock *Clock) *world {
 	w := &world{Config: c, engine: e, clock: clock, tesseras: make([]*tessera, c.Tesseras), finished: make([]bool, c.Tesseras)}
 	w.fate, w.random = rand.New(rand.NewPCG(c.Seed, 1)), rand.New(rand.NewPCG(c.Seed, 2))
+	w.absence = rand.New(rand.NewPCG(c.Seed, 3))
 	clock.now = Start()
 	w.out.ThinnestMargin = math.MaxInt
 	for place := range c.Peers {
 		p := w.newPeer(place)
 		p.since = Start().Add(-180 * 24 * time.Hour)
-		p.online = w.fate.Float64() >= c.Offline
+		p.online = w.absence.Float64() >= c.Offline
 		w.peers = append(w.peers, p)
 	}
 	return w

@@ -30,6 +30,9 @@ type verdict struct {
 	health   *sdk.TesseraHealth
 }
 
+// lifted is how many fragments are rebuilt where only those that are expected back make a margin of two.
+const lifted = 3
+
 // judge is what holds for all tesseras of a round.
 type judge struct {
 	interval  uint64 // ms between two rounds
@@ -68,6 +71,8 @@ func (j judge) judge(h *sdk.TesseraHealth) verdict {
 		return j.now(h, spread, 0, "on "+amount(uint64(h.GetPeersShort()), "peer")+" fewer than asked for")
 	case !h.GetRecoverable():
 		return verdict{class: hopeless, reason: "fewer fragments are held than a rebuild needs"}
+	case sdk.Critical(h) && sdk.Margin(h) > 1:
+		return j.now(h, critical, lifted, "survives "+survivors(h)+" until others return: "+rebuilding(min(lifted, h.GetMissing()))+" meanwhile")
 	case sdk.Critical(h):
 		return j.now(h, critical, 0, "survives "+survivors(h)+": "+rebuilding(h.GetMissing()))
 	case h.GetSuspect() == 0:

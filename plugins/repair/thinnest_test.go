@@ -159,11 +159,15 @@ func TestHalfOfThoseExpectedCount(t *testing.T) {
 	for _, tt := range []struct {
 		survives, expected uint32
 		waits              bool
-	}{{0, 3, false}, {0, 4, true}, {1, 1, false}, {1, 2, true}, {2, 0, true}} {
+	}{{0, 3, false}, {0, 6, false}, {1, 1, false}, {1, 2, true}, {2, 0, true}} {
 		h := silent(0, tt.survives, 6, 0)
 		h.ExpectedPeers, h.Flaps = tt.expected, 1
-		if o := decide(t, ask(24*hour, h)).Orders[0]; (o.WaitMs > 0) != tt.waits {
+		o := decide(t, ask(24*hour, h)).Orders[0]
+		if (o.WaitMs > 0) != tt.waits {
 			t.Errorf("survives %d, %d expected: %+v", tt.survives, tt.expected, o)
+		}
+		if few := tt.survives == 0 && tt.expected >= 4; few != (o.Rebuild > 0) {
+			t.Errorf("survives %d, %d expected: rebuilds %d", tt.survives, tt.expected, o.Rebuild)
 		}
 	}
 }
@@ -277,6 +281,9 @@ func TestPromises(t *testing.T) {
 			}
 			if needed && h.SurvivesPeers+h.ExpectedPeers/2 <= 1 && (o.WaitMs > 0 || o.Rebuild > 0) {
 				t.Fatalf("critical, but %+v", o)
+			}
+			if needed && h.SurvivesPeers == 0 && o.WaitMs > 0 {
+				t.Fatalf("no loss is survived, but %+v", o)
 			}
 		}
 		asked, err := r.MarshalVT()

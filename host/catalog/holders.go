@@ -61,6 +61,14 @@ func heldByKey(node sdk.NodeKey, t sdk.TesseraID) enc { return nodeKey(kindHeldB
 
 // PutHolder writes the row, replacing the one of the same tessera and node.
 func (tx *Tx) PutHolder(h Holder) error {
+	if err := tx.ChangeHolder(h); err != nil {
+		return err
+	}
+	return tx.set(heldByKey(h.Key, h.Tessera), newValue())
+}
+
+// ChangeHolder is PutHolder for a row that is there: half the writing.
+func (tx *Tx) ChangeHolder(h Holder) error {
 	if len(h.Fragments) > MaxHeld {
 		return fmt.Errorf("holder of %d fragments: %w", len(h.Fragments), ErrTooBig)
 	}
@@ -77,10 +85,7 @@ func (tx *Tx) PutHolder(h Holder) error {
 			v = v.uint(uint64(f.Index + lapsedMark)).time(f.Lapsed)
 		}
 	}
-	if err := tx.set(holderKey(h.Tessera, h.Key), v); err != nil {
-		return err
-	}
-	return tx.set(heldByKey(h.Key, h.Tessera), newValue())
+	return tx.set(holderKey(h.Tessera, h.Key), v)
 }
 
 // Holder gives the row of a tessera and a node, or ErrNotFound.
@@ -91,6 +96,11 @@ func (tx *Tx) Holder(t sdk.TesseraID, node sdk.NodeKey) (Holder, error) {
 // HoldersOf gives the holders of a tessera, in order of their keys.
 func (tx *Tx) HoldersOf(t sdk.TesseraID) iter.Seq2[Holder, error] {
 	return list(tx, tesseraKey(kindHolder, t), nil, decodeHolder)
+}
+
+// HoldersFrom gives the holders of all tesseras at or after an id, in order of tessera and key.
+func (tx *Tx) HoldersFrom(t sdk.TesseraID) iter.Seq2[Holder, error] {
+	return list(tx, []byte{kindHolder}, tesseraKey(kindHolder, t), decodeHolder)
 }
 
 // Holders gives the holders of all tesseras, in order of tessera and key.

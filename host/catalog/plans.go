@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -21,6 +22,8 @@ type PlanRow struct {
 	Own       bool  // of a tessera of mine, not only kept for somebody
 	// IllSince, when set, is since when the tessera, kept for somebody, is known not to be at its target.
 	IllSince time.Time
+	// Verified, when set, is the hash of the plan's text whose signatures were verified.
+	Verified digest.Hash
 }
 
 // Total is the number of fragments the plan lists.
@@ -31,8 +34,11 @@ func (tx *Tx) PutPlan(p PlanRow) error {
 	v := newValue().
 		raw(p.Owner[:]).uint(uint64(p.Tier)).uint(uint64(p.Data)).uint(uint64(p.Parity)).
 		uint(uint64(p.Copies)).uint(uint64(p.ShardSize)).flag(p.Own)
-	if !p.IllSince.IsZero() { // most are well: their rows end before
+	if !p.IllSince.IsZero() || p.Verified != (digest.Hash{}) {
 		v = v.time(p.IllSince)
+	}
+	if p.Verified != (digest.Hash{}) {
+		v = v.raw(p.Verified[:])
 	}
 	return tx.set(tesseraKey(kindPlan, p.Tessera), v)
 }
@@ -64,6 +70,9 @@ func decodePlan(r row) (p PlanRow, err error) {
 	p.ShardSize, p.Own = int64(v.uint()), v.flag()
 	if len(v.b) > 0 {
 		p.IllSince = v.time()
+	}
+	if len(v.b) > 0 {
+		copy(p.Verified[:], v.raw(len(p.Verified)))
 	}
 	return p, errors.Join(k.done(), v.done())
 }

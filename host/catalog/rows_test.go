@@ -83,6 +83,7 @@ func TestTesseraByPrefix(t *testing.T) {
 func TestPlanRows(t *testing.T) {
 	inEveryForm(t, func(t *testing.T, c *Catalog) {
 		p := PlanRow{Tessera: id(1), Owner: owner(2), Tier: 2, Data: 16, Parity: 8, Copies: 1, ShardSize: 1 << 33, Own: true}
+		p.Verified = hash(7)
 		q := PlanRow{Tessera: id(3), Owner: owner(4), Tier: 1, Data: 1, Copies: 7, IllSince: time.Unix(9, 5).UTC()}
 		update(t, c, func(tx *Tx) error {
 			must(t, tx.PutPlan(p))

@@ -7,9 +7,11 @@
 package holders
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -122,22 +124,68 @@ type Statement struct {
 // it no longer named is not held by it any more and its credit lapses. What it once said to be gone when it
 // was asked to prove it is down as failed, until it proves it.
 func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements []Statement) error {
-	if err := errors.Join(b.noteMet(holder), b.noteHeld(holder, heldBy, statements)); err != nil {
+	if err := b.noteMet(holder); err != nil {
 		return err
 	}
-	return catalog.UpdateEach(b.catalog, statements, func(tx *catalog.Tx, s Statement) error {
-		h, err := tx.Holder(s.Tessera, holder.Key)
-		if errors.Is(err, catalog.ErrNotFound) {
-			if len(s.Fragments) == 0 {
-				return nil
-			}
-			h, err = catalog.Holder{Tessera: s.Tessera, Key: holder.Key}, nil
-		}
-		if err != nil {
+	fresh := map[sdk.TesseraID]news{}
+	err := catalog.UpdateEach(b.catalog, statements, func(tx *catalog.Tx, s Statement) error {
+		h, known, err := b.row(tx, s.Tessera, holder.Key)
+		if err != nil || !known && len(s.Fragments) == 0 {
 			return err
+		}
+		if n := b.newsIn(h, s); n.held || len(n.credits) > 0 {
+			fresh[s.Tessera] = n // the journal comes first
+			return nil
 		}
 		return b.restate(tx, h, holder, heldBy, s)
 	})
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	all := slices.Collect(maps.Values(fresh))
+	if err := b.noteHeld(holder, heldBy, all); err != nil {
+		return err
+	}
+	return catalog.UpdateEach(b.catalog, all, func(tx *catalog.Tx, n news) error {
+		h, _, err := b.row(tx, n.Tessera, holder.Key)
+		if err != nil {
+			return err
+		}
+		return b.restate(tx, h, holder, heldBy, n.Statement)
+	})
+}
+
+// news is what is new in a statement.
+type news struct {
+	Statement
+	held    bool     // it names other fragments than its holder is known to hold
+	credits []Credit // that it changes
+}
+
+func (b *Book) newsIn(h catalog.Holder, s Statement) news {
+	return news{s, !says(s, h), b.restated(h, s.Tessera, s.Fragments)}
+}
+
+// row gives the row of a tessera and a holder, or a new one that is not known.
+func (b *Book) row(tx *catalog.Tx, t sdk.TesseraID, holder sdk.NodeKey) (h catalog.Holder, known bool, err error) {
+	h, err = tx.Holder(t, holder)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return catalog.Holder{Tessera: t, Key: holder}, false, nil
+	}
+	return h, err == nil, err
+}
+
+// says tells that a statement names just what its holder is known to hold.
+func says(s Statement, h catalog.Holder) bool {
+	if len(s.Fragments) != len(h.Fragments) {
+		return false
+	}
+	for _, i := range s.Fragments {
+		if _, known := slices.BinarySearchFunc(h.Fragments, i, byIndex); !known {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact, heldBy sdk.OwnerKey, s Statement) error {
@@ -174,6 +222,8 @@ func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact
 		return tx.DropHolder(s.Tessera, holder.Key)
 	case b.noNews(before, h):
 		return nil
+	case len(before.Fragments) > 0: // the row is there
+		return tx.ChangeHolder(h)
 	}
 	return tx.PutHolder(h)
 }
@@ -215,7 +265,7 @@ func (b *Book) Silent(holder sdk.NodeKey, met time.Time, tesseras []sdk.TesseraI
 			return nil
 		}
 		h.SilentSince = b.now()
-		return tx.PutHolder(h)
+		return tx.ChangeHolder(h)
 	})
 }
 
@@ -259,6 +309,46 @@ func (b *Book) Of(t sdk.TesseraID) (holders []catalog.Holder, err error) {
 		return nil
 	})
 	return holders, err
+}
+
+// OfEach is Of for tesseras by ascending ids, all in one pass.
+func (b *Book) OfEach(ids []sdk.TesseraID) (holders [][]catalog.Holder, err error) {
+	holders = make([][]catalog.Holder, len(ids))
+	err = b.catalog.View(func(tx *catalog.Tx) error {
+		return eachOf(tx, ids, func(at int, h catalog.Holder) error {
+			holders[at] = append(holders[at], h)
+			return nil
+		})
+	})
+	return holders, err
+}
+
+// eachOf goes through the holders of tesseras by ascending ids: fn is told whose by the position among them.
+// It reads on over a few rows of others, and begins anew where it would have to read past a whole tessera.
+func eachOf(tx *catalog.Tx, ids []sdk.TesseraID, fn func(at int, h catalog.Holder) error) error {
+	for at := 0; at < len(ids); {
+		goOn := len(ids)
+		for h, err := range tx.HoldersFrom(ids[at]) {
+			if err != nil {
+				return err
+			}
+			for at < len(ids) && bytes.Compare(ids[at][:], h.Tessera[:]) < 0 {
+				at++
+			}
+			if at == len(ids) {
+				return nil
+			}
+			if ids[at] != h.Tessera {
+				goOn = at
+				break
+			}
+			if err := fn(at, h); err != nil {
+				return err
+			}
+		}
+		at = goOn
+	}
+	return nil
 }
 
 // Contact is where a holder can be reached; ok is false when its address cannot be read.

@@ -278,30 +278,16 @@ func (b *Book) noteMet(holder identity.Contact) error {
 	return nil
 }
 
-// noteHeld keeps which of these statements change what a holder is known to hold.
-func (b *Book) noteHeld(holder identity.Contact, owner sdk.OwnerKey, statements []Statement) error {
-	var (
-		changed []Held
-		credits []Credit
-	)
-	err := b.catalog.View(func(tx *catalog.Tx) error {
-		for _, s := range statements {
-			h, err := tx.Holder(s.Tessera, holder.Key)
-			if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-				return err
-			}
-			now := slices.Sorted(slices.Values(s.Fragments))
-			if !slices.EqualFunc(h.Fragments, now, func(f catalog.HeldFragment, i int) bool { return f.Index == i }) {
-				changed = append(changed, Held{s.Tessera, holder.Key, owner, now})
-			}
-			credits = append(credits, b.restated(h, s.Tessera, now)...)
+// noteHeld keeps what a holder said where that is news: other fragments than were known, and what gives it
+// credit or gives none.
+func (b *Book) noteHeld(holder identity.Contact, owner sdk.OwnerKey, all []news) error {
+	var credits []Credit
+	for _, n := range all {
+		credits = append(credits, n.credits...)
+		if !n.held {
+			continue
 		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, h := range changed {
+		h := Held{n.Tessera, holder.Key, owner, slices.Sorted(slices.Values(n.Fragments))}
 		if err := b.journal.Append(RecordHeld, h.record()); err != nil {
 			return fmt.Errorf("keep what a holder said: %w", err)
 		}

@@ -32,6 +32,27 @@ func (b *Book) Records(t sdk.TesseraID) (out []Record, err error) {
 	return out, err
 }
 
+// RecordsEach is Records for tesseras by ascending ids, all in one pass.
+func (b *Book) RecordsEach(ids []sdk.TesseraID) (out [][]Record, err error) {
+	out = make([][]Record, len(ids))
+	audits := map[sdk.NodeKey]catalog.Audit{}
+	err = b.catalog.View(func(tx *catalog.Tx) error {
+		return eachOf(tx, ids, func(at int, h catalog.Holder) error {
+			audit, known := audits[h.Key]
+			if !known {
+				var err error
+				if audit, err = tx.Audit(h.Key); err != nil {
+					return err
+				}
+				audits[h.Key] = audit
+			}
+			out[at] = append(out[at], Record{h, audit})
+			return nil
+		})
+	})
+	return out, err
+}
+
 // Failing tells that a node failed a proof and has not passed all that it was asked since.
 func Failing(a catalog.Audit) bool { return !a.Failed.IsZero() && !a.Passed.After(a.Failed) }
 

@@ -32,7 +32,7 @@ func Released(tx *catalog.Tx, self, owner sdk.OwnerKey, size int64) error {
 
 // Acknowledged records that a holder's receipt for size bytes of ours was taken.
 func Acknowledged(tx *catalog.Tx, self, holder sdk.OwnerKey, size int64) error {
-	if holder == self {
+	if holder == self || size == 0 {
 		return nil
 	}
 	_, err := tx.AddLedger(holder, 0, size)

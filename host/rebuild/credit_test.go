@@ -84,7 +84,7 @@ func (p *published) happens(book *holders.Book, random *rand.Rand, self sdk.Owne
 		r := holders.Result{Owner: self, Outcome: outcome, Claim: proof.Claim{Tessera: t, Index: index, Size: size}}
 		return book.Audited(who.Key, []holders.Result{r})
 	case 4:
-		return book.Silent(who.Key, []sdk.TesseraID{t})
+		return book.Silent(who.Key, time.Time{}, []sdk.TesseraID{t})
 	}
 	records, err := book.Records(t)
 	if err != nil {

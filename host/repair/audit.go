@@ -86,7 +86,7 @@ func (s *Service) auditInto(ctx context.Context, holder identity.Contact, claims
 // fragment that it had claimed. It may have given the fragment up in between, and says so now; who signs
 // for it again has failed.
 func (s *Service) denied(ctx context.Context, holder identity.Contact, c proof.Claim) (proof.Outcome, error) {
-	plan, err := s.loadPlan(c.Tessera)
+	plan, _, err := s.loadPlan(catalog.PlanRow{Tessera: c.Tessera})
 	if err != nil {
 		return proof.Gone, nil // deleted meanwhile
 	}
@@ -166,14 +166,16 @@ func outcomeOf(p peer.Proof, err error, budget time.Duration) proof.Outcome {
 
 // auditWhole asks now and then one holder of an own tessera for the keyed hash of all bytes of a
 // fragment, which nobody can give who would have to fetch it first, and computes the same.
-func (s *Service) auditWhole(ctx context.Context, patients []*patient) error {
-	if s.config.Proofs == 0 || s.config.Whole == 0 || len(patients) == 0 || rand.IntN(s.config.Whole) != 0 {
+func (s *Service) auditWhole(ctx context.Context, rows []catalog.PlanRow) error {
+	if s.config.Proofs == 0 || s.config.Whole == 0 || len(rows) == 0 || rand.IntN(s.config.Whole) != 0 {
 		return nil
 	}
-	p := patients[rand.IntN(len(patients))]
-	if !p.row.Own || len(p.holders) == 0 {
-		return nil
+	at := rand.IntN(len(rows))
+	patients, _, err := s.admit(rows[at : at+1])
+	if err != nil || len(patients) == 0 || len(patients[0].holders) == 0 {
+		return err
 	}
+	p := patients[0]
 	h := p.holders[rand.IntN(len(p.holders))]
 	contact, ok := holders.Contact(h)
 	if !ok || !h.SilentSince.IsZero() || len(h.Fragments) == 0 {

@@ -34,6 +34,9 @@ type patient struct {
 	holders []catalog.Holder
 	records []holders.Record // what they proved, as of the report
 	report  health.Report
+	health  *sdk.TesseraHealth // what the policy sees, as of the report
+
+	verified bool // the plan's text is another than the one that was verified before
 
 	kept bool  // for somebody else
 	mine []int // fragments on this node, where it is a holder
@@ -44,16 +47,19 @@ func (p *patient) shape() health.Shape {
 	return health.Shape{Data: p.row.Data, Total: p.row.Total(), Copies: max(p.row.Copies, 1)}
 }
 
-// ward is everything a round looks after.
+// ward is what a round found.
 type ward struct {
-	patients []*patient
-	broken   []Failure // tesseras that cannot be examined at all
+	checked  int        // tesseras
+	healthy  int        // of them
+	patients []*patient // those that are not at their target, without what only their examination needed
+	broken   []Failure  // tesseras that cannot be examined at all
 	weather  *sdk.Weather
 }
 
-// check asks all holders, records what they say, and assesses every tessera of ours.
+// check asks all holders, records what they say, and assesses every tessera of ours, a page at a time.
 func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error) {
-	w, err := s.admit(only)
+	rows, err := s.own(only)
+	w := ward{checked: len(rows), weather: &sdk.Weather{}}
 	if err != nil {
 		return w, err
 	}
@@ -61,32 +67,78 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 	if only != nil {
 		audit = s.auditSome
 	}
-	if w.weather, err = s.askHolders(ctx, visits(w.patients), audit); err != nil {
-		return w, err
-	}
-	ill, err := s.assessOwn(w.patients)
-	if err == nil && len(ill) > 0 {
-		if err = s.discover(ctx, ill); err == nil {
-			_, err = s.assessOwn(ill)
+	sample := s.newSample()
+	var readable []catalog.PlanRow
+	for page := range slices.Chunk(rows, s.page) {
+		patients, broken, err := s.admit(page)
+		if err != nil {
+			return w, err
+		}
+		weather, err := s.askHolders(ctx, visits(patients), sample.add)
+		if err != nil {
+			return w, err
+		}
+		w.broken = append(w.broken, broken...)
+		addWeather(w.weather, weather)
+		for _, p := range patients {
+			readable = append(readable, p.row)
 		}
 	}
-	for _, p := range w.patients {
-		err = errors.Join(err, s.dropReplaced(p))
-	}
-	if err != nil {
+	if err := s.auditAll(ctx, sample, audit); err != nil {
 		return w, err
 	}
-	return w, s.auditWhole(ctx, w.patients)
+	for page := range slices.Chunk(readable, s.page) {
+		ill, err := s.examineOwn(ctx, page)
+		if err != nil {
+			return w, err
+		}
+		w.patients = append(w.patients, ill...)
+	}
+	w.healthy = len(readable) - len(w.patients)
+	return w, s.auditWhole(ctx, readable)
+}
+
+func addWeather(sum, w *sdk.Weather) {
+	sum.PeersAsked += w.PeersAsked
+	sum.PeersSilent += w.PeersSilent
+	sum.PeersNewlySilent += w.PeersNewlySilent
+}
+
+// examineOwn judges a page of tesseras, looks for holders it does not know where something is missing, and
+// gives those that are not at their target.
+func (s *Service) examineOwn(ctx context.Context, page []catalog.PlanRow) (ill []*patient, err error) {
+	patients := make([]*patient, len(page))
+	for i, row := range page {
+		patients[i] = &patient{row: row}
+	}
+	if ill, err = s.assessOwn(patients); err != nil {
+		return nil, err
+	}
+	if len(ill) > 0 {
+		ill = s.withPlans(ill)
+		if err := s.discover(ctx, ill); err != nil {
+			return nil, err
+		}
+		if ill, err = s.assessOwn(ill); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range patients {
+		if err := s.dropReplaced(p); err != nil {
+			return nil, err
+		}
+	}
+	return s.summed(ill), nil
 }
 
 // assessOwn judges tesseras and gives those that are not at their target. What did not count for too long
 // gives its holders no credit any more.
 func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
+	if err := s.assessEach(patients); err != nil {
+		return nil, err
+	}
 	var unsettled []holders.Record
 	for _, p := range patients {
-		if err = s.assess(p); err != nil {
-			return nil, err
-		}
 		unsettled = append(unsettled, s.Book.Unsettled(p.records)...)
 		s.rounds.checked(p.row.Tessera, s.Now())
 		if p.report.Status != health.Healthy {
@@ -96,27 +148,38 @@ func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
 	return ill, s.Book.Settle(unsettled)
 }
 
-// admit lists the tesseras this node cares for: its owner's, unless they were deleted. One whose plan
-// cannot be read is broken, and the others go on.
-func (s *Service) admit(only []sdk.TesseraID) (w ward, err error) {
-	rows, err := s.own(only)
-	if err != nil {
-		return w, err
+// summed takes what the policy has to know from patients, and drops what is too large to be kept of all.
+func (s *Service) summed(patients []*patient) []*patient {
+	for _, p := range patients {
+		p.health = s.view(p)
+		p.plan, p.holders, p.records = nil, nil, nil
 	}
-	for _, row := range rows {
-		p := &patient{row: row}
-		if p.plan, err = s.loadPlan(row.Tessera); err != nil {
-			w.broken = append(w.broken, Failure{row.Tessera, err})
-			continue
-		}
-		if p.holders, err = s.Book.Of(row.Tessera); err != nil {
-			return w, err
-		}
-		w.patients = append(w.patients, p)
-	}
-	return w, nil
+	return patients
 }
 
+// admit reads the plans of a page and what is known of its holders. A tessera whose plan cannot be read is
+// broken, and the others go on.
+func (s *Service) admit(page []catalog.PlanRow) (patients []*patient, broken []Failure, err error) {
+	for _, row := range page {
+		p := &patient{row: row}
+		if err := s.readPlan(p); err != nil {
+			broken = append(broken, Failure{row.Tessera, err})
+			continue
+		}
+		patients = append(patients, p)
+	}
+	s.noteVerified(patients)
+	known, err := s.Book.OfEach(tesserasOf(patients))
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, p := range patients {
+		p.holders = known[i]
+	}
+	return patients, broken, nil
+}
+
+// own lists the tesseras this node cares for: its owner's, unless they were deleted.
 func (s *Service) own(only []sdk.TesseraID) (rows []catalog.PlanRow, err error) {
 	err = s.Catalog.View(func(tx *catalog.Tx) error {
 		for row, err := range tx.Plans(sdk.TesseraID{}) {
@@ -196,7 +259,7 @@ func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor
 // ask asks one holder about all its tesseras. One that neither answers nor is alive is recorded as
 // silent; one that is alive but did not answer keeps its standing until its word is too old.
 func (s *Service) ask(ctx context.Context, v *visit, audit auditor) (answered bool, err error) {
-	if !v.holder.SilentSince.IsZero() && s.rounds.leave(v.holder.Key, s.Network.Seen(v.holder.Key), s.Now()) {
+	if s.rounds.leave(v.holder.Key, s.Network.Seen(v.holder.Key), s.Now()) {
 		return false, s.silent(v.holder.Key, v.patients)
 	}
 	contact, ok := holders.Contact(v.holder)

@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type Keeper interface {
 	Yield(ctx context.Context, t sdk.TesseraID, index int) error
 }
 
-// pageSize is how many tesseras are in memory at a time, with their plans.
+// pageSize is how many tesseras are in memory at a time, with their plans and holders.
 const pageSize = 1024
 
 // memory is for how many intervals is remembered what was checked.
@@ -41,7 +42,7 @@ func (s *Service) Custody(ctx context.Context) error {
 	}
 	round++
 	alive := s.Network.Owners()
-	sample := newSample(s.config.Proofs)
+	sample := s.newSample()
 	var due []sdk.TesseraID
 	weather := &sdk.Weather{}
 	for page, err := range s.kept() {
@@ -53,17 +54,21 @@ func (s *Service) Custody(ctx context.Context) error {
 			return err
 		}
 		due = append(due, checked...)
-		weather.PeersAsked += w.PeersAsked
-		weather.PeersSilent += w.PeersSilent
-		weather.PeersNewlySilent += w.PeersNewlySilent
+		addWeather(weather, w)
 	}
-	if err := s.auditAll(ctx, sample); err != nil {
+	if err := s.auditAll(ctx, sample, s.audit); err != nil {
 		return err
 	}
-	for part := range slices.Chunk(due, pageSize) {
-		if err := s.healPage(ctx, part, weather, alive); err != nil {
+	var mine []*patient
+	for page := range slices.Chunk(due, s.page) {
+		ill, err := s.examineKept(ctx, page, alive)
+		if err != nil {
 			return err
 		}
+		mine = append(mine, ill...)
+	}
+	if err := s.healKept(ctx, ward{patients: mine, weather: weather}); err != nil {
+		return err
 	}
 	s.rounds.forget(s.Now().Add(-memory * s.config.Interval))
 	return s.roundDone(round)
@@ -103,7 +108,7 @@ func (s *Service) keptPage(from catalog.FragmentKey) (page []keptRow, next catal
 				page[last].mine = append(page[last].mine, f.Index)
 				continue
 			}
-			if len(page) == pageSize {
+			if len(page) == s.page {
 				next = f.Key()
 				return nil
 			}
@@ -136,70 +141,105 @@ func (s *Service) keptPlan(tx *catalog.Tx, t sdk.TesseraID) (catalog.PlanRow, er
 	return row, nil
 }
 
-// keptPatient is a kept tessera with its holders.
-func (s *Service) keptPatient(k keptRow) (*patient, error) {
-	hs, err := s.Book.Of(k.row.Tessera)
-	return &patient{row: k.row, mine: k.mine, kept: true, holders: hs}, err
-}
-
-// visitPage asks the holders of what is due in this round and gives the ids of what was asked about.
+// visitPage asks the holders of what is due in this round and gives the ids of what was asked about, in order.
 func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, alive map[sdk.OwnerKey]bool, sample *sample) ([]sdk.TesseraID, *sdk.Weather, error) {
-	var due, watched []*patient
-	for _, k := range page {
-		p, err := s.keptPatient(k)
-		if err != nil {
-			return nil, nil, err
-		}
-		p.turn = turnOf(k.row.Tessera, s.Self, p.holders, alive[k.row.Owner])
-		switch {
-		case len(p.holders) == 0 || !k.row.IllSince.IsZero():
-			due = append(due, p)
-		case p.turn.duty(k.row.Tessera, round) == check:
-			due = append(due, p)
-		case p.turn.duty(k.row.Tessera, round) == watch:
-			watched = append(watched, p)
-		}
+	due, watched, err := s.duties(page, round, alive)
+	if err != nil {
+		return nil, nil, err
 	}
 	alone, err := s.watch(ctx, watched)
 	if err != nil {
 		return nil, nil, err
 	}
 	due = s.withPlans(append(due, alone...))
+	slices.SortFunc(due, func(a, b *patient) int { return bytes.Compare(a.row.Tessera[:], b.row.Tessera[:]) })
 	weather, err := s.askHolders(ctx, visits(due), sample.add)
 	return tesserasOf(due), weather, err
+}
+
+// duties tells of a page what is to be checked in this round, and of what others are to be asked whether
+// they check it.
+func (s *Service) duties(page []keptRow, round int, alive map[sdk.OwnerKey]bool) (due, watched []*patient, err error) {
+	ids := make([]sdk.TesseraID, len(page))
+	for i, k := range page {
+		ids[i] = k.row.Tessera
+	}
+	known, err := s.Book.OfEach(ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, k := range page {
+		p := &patient{row: k.row, mine: k.mine, kept: true, holders: known[i]}
+		p.turn = turnOf(k.row.Tessera, s.Self, p.holders, alive[k.row.Owner])
+		duty := p.turn.duty(k.row.Tessera, round)
+		switch {
+		case duty == check || len(p.holders) == 0 || !k.row.IllSince.IsZero():
+			due = append(due, p)
+		case duty == watch:
+			watched = append(watched, p)
+		}
+	}
+	return due, watched, nil
 }
 
 // withPlans reads the plans of patients and leaves out those whose plan is damaged: it comes again with
 // the next fragment.
 func (s *Service) withPlans(patients []*patient) []*patient {
-	return slices.DeleteFunc(patients, func(p *patient) bool {
-		var err error
-		if p.plan == nil {
-			p.plan, err = s.loadPlan(p.row.Tessera)
-		}
+	patients = slices.DeleteFunc(patients, func(p *patient) bool {
+		err := s.readPlan(p)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.Log.Warn("a plan kept here cannot be read", "tessera", p.row.Tessera.Short(), "err", err)
 		}
 		return err != nil
 	})
+	s.noteVerified(patients)
+	return patients
 }
 
-// healPage assesses what was checked, looks for holders it does not know where something is missing, and
-// repairs what falls to this node.
-func (s *Service) healPage(ctx context.Context, ids []sdk.TesseraID, weather *sdk.Weather, alive map[sdk.OwnerKey]bool) error {
+// readPlan reads the plan of a patient, unless that was done.
+func (s *Service) readPlan(p *patient) error {
+	if p.plan != nil {
+		return nil
+	}
+	plan, hash, err := s.loadPlan(p.row)
+	if err != nil {
+		return err
+	}
+	p.verified = hash != p.row.Verified
+	p.plan, p.row.Verified = plan, hash
+	return nil
+}
+
+// noteVerified remembers plans that were verified just now: to verify one takes longer than all else that
+// is done with it.
+func (s *Service) noteVerified(patients []*patient) {
+	var fresh []*patient
+	for _, p := range patients {
+		if p.verified {
+			p.verified = false
+			fresh = append(fresh, p)
+		}
+	}
+	if err := s.noteRows(fresh); err != nil {
+		s.Log.Warn("it is not remembered that plans were verified", "err", err)
+	}
+}
+
+// examineKept assesses a page of what was checked, looks for holders it does not know where something is
+// missing, and gives what falls to this node to repair.
+func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive map[sdk.OwnerKey]bool) (mine []*patient, err error) {
 	ill, err := s.assessKept(ctx, ids)
 	if err != nil || len(ill) == 0 {
-		return err
+		return nil, err
 	}
 	ill = s.withPlans(ill)
 	if err := s.discover(ctx, ill); err != nil {
-		return err
+		return nil, err
 	}
 	if ill, err = s.assessKept(ctx, tesserasOf(ill)); err != nil {
-		return err
+		return nil, err
 	}
-	var mine []*patient
-	for _, p := range s.withPlans(ill) {
+	for _, p := range ill {
 		p.turn = turnOf(p.row.Tessera, s.Self, p.holders, alive[p.row.Owner])
 		if s.Now().Sub(p.row.IllSince) >= p.turn.patience(s.config.Interval) {
 			s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
@@ -207,7 +247,12 @@ func (s *Service) healPage(ctx context.Context, ids []sdk.TesseraID, weather *sd
 			mine = append(mine, p)
 		}
 	}
-	orders, err := s.order(ctx, ward{patients: mine, weather: weather})
+	return s.summed(mine), nil
+}
+
+// healKept repairs what falls to this node, all pages of it in the policy's order.
+func (s *Service) healKept(ctx context.Context, w ward) error {
+	orders, err := s.order(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -228,23 +273,22 @@ func (s *Service) healPage(ctx context.Context, ids []sdk.TesseraID, weather *sd
 // assessKept tells which of these tesseras are not at their target, and gives up what is surplus of
 // those that are.
 func (s *Service) assessKept(ctx context.Context, ids []sdk.TesseraID) (ill []*patient, err error) {
+	var patients []*patient
 	for _, id := range ids {
 		k, err := s.keptOne(id)
 		if err != nil {
 			return nil, err
 		}
-		if k.row.Data == 0 || len(k.mine) == 0 {
-			continue // deleted meanwhile
+		if k.row.Data > 0 && len(k.mine) > 0 { // else it was deleted meanwhile
+			patients = append(patients, &patient{row: k.row, mine: k.mine, kept: true})
 		}
-		p := &patient{row: k.row, mine: k.mine, kept: true}
-		if err := s.assess(p); err != nil {
-			return nil, err
-		}
-		if err := s.dropReplaced(p); err != nil {
-			return nil, err
-		}
-		s.rounds.checked(id, s.Now())
-		if err := s.noteIllness(p); err != nil {
+	}
+	if err := s.assessEach(patients); err != nil {
+		return nil, err
+	}
+	for _, p := range patients {
+		s.rounds.checked(p.row.Tessera, s.Now())
+		if err := errors.Join(s.dropReplaced(p), s.noteIllness(p)); err != nil {
 			return nil, err
 		}
 		if p.report.Status != health.Healthy {
@@ -275,16 +319,21 @@ func (s *Service) keptOne(id sdk.TesseraID) (k keptRow, err error) {
 }
 
 // assess judges a tessera by its holders, this node among them where it is one.
-func (s *Service) assess(p *patient) error {
-	records, err := s.Book.Records(p.row.Tessera)
+func (s *Service) assess(p *patient) error { return s.assessEach([]*patient{p}) }
+
+// assessEach is assess for tesseras by ascending ids.
+func (s *Service) assessEach(patients []*patient) error {
+	records, err := s.Book.RecordsEach(tesserasOf(patients))
 	if err != nil {
 		return err
 	}
-	p.records, p.holders = records, make([]catalog.Holder, len(records))
-	for i, r := range records {
-		p.holders[i] = r.Holder
+	for i, p := range patients {
+		p.records, p.holders = records[i], make([]catalog.Holder, len(records[i]))
+		for at, r := range p.records {
+			p.holders[at] = r.Holder
+		}
+		p.report = health.Assess(p.shape(), s.standing(p), s.config.Replicas)
 	}
-	p.report = health.Assess(p.shape(), s.standing(p), s.config.Replicas)
 	return nil
 }
 
@@ -349,12 +398,12 @@ func (p *patient) purpose() wire.Purpose {
 	return wire.Purpose_CUSTODY
 }
 
-// auditAll challenges every holder for what was drawn of its claims.
-func (s *Service) auditAll(ctx context.Context, sample *sample) error {
+// auditAll lets audit challenge every holder for what was drawn of its claims.
+func (s *Service) auditAll(ctx context.Context, sample *sample, audit auditor) error {
 	var g errgroup.Group
 	g.SetLimit(askedAtOnce)
 	for holder, claims := range sample.all() {
-		g.Go(func() error { return s.audit(ctx, holder, claims) })
+		g.Go(func() error { return audit(ctx, holder, claims) })
 	}
 	return errors.Join(g.Wait(), ctx.Err())
 }

@@ -53,7 +53,12 @@ func (s *Service) noteIllness(p *patient) error {
 		return nil
 	}
 	p.row.IllSince = since
-	return s.Catalog.Update(func(tx *catalog.Tx) error {
+	return s.noteRows([]*patient{p})
+}
+
+// noteRows keeps in the rows of plans since when their tesseras are ill, and which text was verified.
+func (s *Service) noteRows(patients []*patient) error {
+	return catalog.UpdateEach(s.Catalog, patients, func(tx *catalog.Tx, p *patient) error {
 		row, err := tx.Plan(p.row.Tessera)
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil // deleted meanwhile
@@ -61,7 +66,7 @@ func (s *Service) noteIllness(p *patient) error {
 		if err != nil {
 			return err
 		}
-		row.IllSince = since
+		row.IllSince, row.Verified = p.row.IllSince, p.row.Verified
 		return tx.PutPlan(row)
 	})
 }

@@ -29,9 +29,10 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	defer done()
 	p := o.patient
 	// what was wanting when the round began may have been placed since
-	if err := s.assess(p); err != nil {
+	if err := errors.Join(s.assess(p), s.readPlan(p)); err != nil {
 		return 0, err
 	}
+	defer func() { p.plan, p.holders, p.records = nil, nil, nil }() // many may follow
 	report := p.report
 	wanting, newcomers := report.Wanting()
 	if o.Rebuild > 0 {

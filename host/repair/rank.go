@@ -31,16 +31,33 @@ const (
 
 // weight is a node's draw for a tessera; the lowest comes first.
 func weight(t sdk.TesseraID, node sdk.NodeKey) digest.Hash {
-	return digest.Of(append(t[:], node[:]...))
+	var both [2 * sdk.IDSize]byte
+	copy(both[:], t[:])
+	copy(both[sdk.IDSize:], node[:])
+	return digest.Of(both[:])
 }
 
 // InOrder sorts nodes as holders of a tessera take turns: by BLAKE3(tessera, node key).
 func InOrder(t sdk.TesseraID, nodes []sdk.NodeKey) []sdk.NodeKey {
-	return slices.SortedFunc(slices.Values(nodes), func(a, b sdk.NodeKey) int {
-		x, y := weight(t, a), weight(t, b)
-		return bytes.Compare(x[:], y[:])
-	})
+	drawn := make([]draw, len(nodes))
+	for i, k := range nodes {
+		drawn[i] = draw{k, weight(t, k)}
+	}
+	slices.SortFunc(drawn, compareDraws)
+	order := make([]sdk.NodeKey, len(drawn))
+	for i, d := range drawn {
+		order[i] = d.node
+	}
+	return order
 }
+
+// draw is a node and what it drew for a tessera.
+type draw struct {
+	node   sdk.NodeKey
+	weight digest.Hash
+}
+
+func compareDraws(a, b draw) int { return bytes.Compare(a.weight[:], b.weight[:]) }
 
 // duty is what falls to this node for a tessera it holds a part of.
 type duty int
@@ -60,18 +77,22 @@ type turn struct {
 
 // turnOf computes the place of self among a tessera's holders. Who is silent has none.
 func turnOf(t sdk.TesseraID, self sdk.NodeKey, holders []catalog.Holder, ownerLives bool) turn {
-	alive := map[sdk.NodeKey]catalog.Holder{}
-	keys := []sdk.NodeKey{self}
-	for _, h := range holders {
-		if h.SilentSince.IsZero() && len(h.Fragments) > 0 && h.Key != self {
-			alive[h.Key] = h
-			keys = append(keys, h.Key)
+	mine := weight(t, self)
+	var before []draw
+	at := map[sdk.NodeKey]int{}
+	for i, h := range holders {
+		if !h.SilentSince.IsZero() || len(h.Fragments) == 0 || h.Key == self {
+			continue
+		}
+		if w := weight(t, h.Key); bytes.Compare(w[:], mine[:]) < 0 {
+			before = append(before, draw{h.Key, w})
+			at[h.Key] = i
 		}
 	}
-	order := InOrder(t, keys)
-	out := turn{position: slices.Index(order, self), owner: ownerLives}
-	for _, k := range order[:min(out.position, checkers)] {
-		out.ahead = append(out.ahead, alive[k])
+	out := turn{position: len(before), owner: ownerLives}
+	slices.SortFunc(before, compareDraws)
+	for _, d := range before[:min(len(before), checkers)] {
+		out.ahead = append(out.ahead, holders[at[d.node]])
 	}
 	return out
 }

@@ -107,7 +107,7 @@ func TestASampleIsEven(t *testing.T) {
 	drawn := map[int]int{}
 	const times, claims = 4000, 40
 	for range times {
-		s := newSample(8)
+		s := newSample(8, func(sdk.NodeKey) (*catalog.OpenChallenge, error) { return nil, nil })
 		for page := range 4 {
 			var part []claim
 			for i := range claims / 4 {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/holders"
@@ -126,10 +127,11 @@ type Service struct {
 	Deps
 	config Config
 	rounds *rounds
+	page   int // tesseras that are in memory at a time, with their plans and holders
 }
 
 // New returns a Service.
-func New(d Deps, c Config) *Service { return &Service{d, c, newRounds()} }
+func New(d Deps, c Config) *Service { return &Service{d, c, newRounds(), pageSize} }
 
 // Summary is what a round did.
 type Summary struct {
@@ -173,12 +175,7 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 	if err != nil {
 		return Summary{}, err
 	}
-	summary := Summary{Checked: len(w.patients) + len(w.broken), Failed: w.broken}
-	for _, p := range w.patients {
-		if p.report.Status == health.Healthy {
-			summary.Healthy++
-		}
-	}
+	summary := Summary{Checked: w.checked, Healthy: w.healthy, Failed: w.broken}
 	plan, err := s.order(ctx, w)
 	if err != nil {
 		return summary, err
@@ -228,11 +225,8 @@ func (s *Service) order(ctx context.Context, w ward) ([]order, error) {
 	}
 	asked := map[sdk.TesseraID]*patient{}
 	for _, p := range w.patients {
-		if p.report.Status == health.Healthy {
-			continue
-		}
 		asked[p.row.Tessera] = p
-		request.Tesseras = append(request.Tesseras, s.view(p))
+		request.Tesseras = append(request.Tesseras, p.health)
 	}
 	if len(asked) == 0 {
 		return nil, nil
@@ -283,15 +277,21 @@ func countMissing(missing []health.Missing) (n int) {
 	return n
 }
 
-// loadPlan reads and verifies the plan of a tessera.
-func (s *Service) loadPlan(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
-	text, err := s.Documents.Plan(id)
+// loadPlan reads the plan of a tessera and verifies it, unless its text is the one that was verified
+// before: then verified is what it was.
+func (s *Service) loadPlan(row catalog.PlanRow) (plan *fragment.FragmentPlan, verified digest.Hash, err error) {
+	text, err := s.Documents.Plan(row.Tessera)
 	if err != nil {
-		return nil, fmt.Errorf("read plan: %w", err)
+		return nil, verified, fmt.Errorf("read plan: %w", err)
 	}
-	plan, err := fragment.OpenPlan(text)
-	if err == nil && plan.Tessera != id {
+	verified = digest.Of(text)
+	if verified == row.Verified {
+		plan, err = fragment.ParsePlan(text)
+	} else {
+		plan, err = fragment.OpenPlan(text)
+	}
+	if err == nil && plan.Tessera != row.Tessera {
 		err = fmt.Errorf("%w: it is that of %s", fragment.ErrPlan, plan.Tessera.Short())
 	}
-	return plan, err
+	return plan, verified, err
 }

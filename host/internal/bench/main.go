@@ -135,6 +135,7 @@ func steps(l *lab) (all []step) {
 	all = append(all, storeSteps(l)...)
 	all = append(all, createSteps(l)...)
 	all = append(all, survivalSteps(l)...)
+	all = append(all, roundSteps(l)...)
 	// what follows the fetch leaves nodes in the others' tables that are no more
 	all = append(all, publishStep(l), fetchStep(l), rpcStep(l))
 	all = append(all, policySteps(l)...)

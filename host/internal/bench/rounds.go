@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/holders"
+	"github.com/tesseras/tesseras/host/policy"
+	"github.com/tesseras/tesseras/host/policy/sim"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// What it costs to look after others' fragments round by round.
+
+func roundSteps(l *lab) []step {
+	return []step{
+		{"healthy round", func(ctx context.Context) ([]row, error) { return roundRows(ctx, l) }},
+		{"lost peer", func(ctx context.Context) ([]row, error) { return lostRow(ctx, l) }},
+		{"flapping", func(ctx context.Context) ([]row, error) { return flappingRow(ctx, l) }},
+	}
+}
+
+// The goals of a round, for so many fragments kept.
+const (
+	keptGoal      = 100_000
+	roundGoal     = 60  // seconds of processor time
+	roundMemory   = 128 // MiB
+	roundsWatched = 8   // in which everything is due at least once
+)
+
+// roundRows lets a node that keeps fragments of healthy tesseras do rounds a day apart, and record what a
+// holder of all of them says. The figures are scaled to 100,000; memory is as it was, because a round goes by
+// pages, and these fill some.
+func roundRows(ctx context.Context, l *lab) ([]row, error) {
+	n := 5000
+	if l.quick {
+		n = 100
+	}
+	c, err := newCustodian(ctx, l, n)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.rounds(ctx, l, n)
+	return rows, errors.Join(err, c.close())
+}
+
+func (c *custodian) rounds(ctx context.Context, l *lab, n int) ([]row, error) {
+	l.settle()
+	runtime.GC()
+	peak := watchHeap()
+	began := working()
+	for range roundsWatched {
+		c.clock = c.clock.Add(roundEvery)
+		if err := c.Custody(ctx); err != nil {
+			return nil, err
+		}
+	}
+	scale := float64(keptGoal) / float64(n)
+	took := (working() - began).Seconds() / roundsWatched
+	memory := float64(peak()) / mib
+	round := row{
+		Step: "round over healthy fragments", Seconds: took, Value: took * scale, Unit: "s for 100,000",
+		Goal: fmt.Sprintf("%d s, %d MiB", roundGoal, roundMemory),
+	}
+	round = round.judged(round.Value <= roundGoal && memory <= roundMemory).noted("%.0f MiB; mean of %d rounds over %d; processor time", memory, roundsWatched, n)
+	took, err := c.record()
+	record := row{Step: "record attestations", Seconds: took, Value: took * scale * otherHolders, Unit: "s with 23 others", Goal: "20 s"}
+	return []row{round, record.judged(record.Value <= attestGoal).noted("of 100,000, a day after the last; processor time")}, err
+}
+
+// record takes down what one holder says of everything, and tells the processor time in seconds.
+func (c *custodian) record() (float64, error) {
+	c.clock = c.clock.Add(roundEvery)
+	from := othersContact(4)
+	slices.SortFunc(c.plans, func(a, b *fragment.FragmentPlan) int { return bytes.Compare(a.Tessera[:], b.Tessera[:]) })
+	began := working()
+	for part := range slices.Chunk(c.plans, 1024) {
+		said := make([]holders.Statement, len(part))
+		for i, p := range part {
+			said[i] = holders.Statement{Tessera: p.Tessera, Owner: p.Owner(), ShardSize: p.ShardSize(), Fragments: []int{4}}
+		}
+		if err := c.book.Attested(from, sdk.OwnerKey(from.Key), said); err != nil {
+			return 0, err
+		}
+	}
+	return (working() - began).Seconds(), nil
+}
+
+// watchHeap looks at the heap now and then, and tells by how much it grew at most since it was called.
+func watchHeap() (stop func() uint64) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	before, most := m.HeapAlloc, m.HeapAlloc
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapAlloc)
+		}
+	}()
+	return func() uint64 {
+		close(quit)
+		<-done
+		return most - before
+	}
+}
+
+// lostRow lets one of 24 holders die, and counts at the seam to the disk what its replacement reads and
+// writes.
+func lostRow(ctx context.Context, l *lab) ([]row, error) {
+	n := 200
+	if l.quick {
+		n = 10
+	}
+	c, err := newCustodian(ctx, l, n)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.replace(ctx, n)
+	return []row{r}, errors.Join(err, c.close())
+}
+
+func (c *custodian) replace(ctx context.Context, n int) (row, error) {
+	c.dead = othersContact(7).Key
+	c.disk.read.Store(0)
+	c.disk.written.Store(0)
+	began := time.Now()
+	spare := othersContact(otherHolders).Key
+	for round := 0; len(c.held[spare]) < n; round++ {
+		if round > 64 {
+			return row{}, fmt.Errorf("%d of %d tesseras have a new holder", len(c.held[spare]), n)
+		}
+		c.clock = c.clock.Add(roundEvery)
+		if err := c.Custody(ctx); err != nil {
+			return row{}, err
+		}
+	}
+	shard := float64(n) * float64(c.plans[0].ShardSize())
+	sent := shard // each rebuilt shard is read once more, to be sent
+	read, written := (float64(c.disk.read.Load())-sent)/shard, float64(c.disk.written.Load())/shard
+	r := row{
+		Step: "replace one holder of 24", Seconds: time.Since(began).Seconds(), Value: read, Unit: "shards read of each tessera",
+		Goal: "<= 16, 1 written",
+	}
+	return r.judged(read <= 16 && written <= 1).noted("%.2f written; counted at the seam to the disk, %d tesseras", written, n), nil
+}
+
+// flappingRow simulates a month of 30 % daily flapping beside one in which nobody is ever away.
+func flappingRow(ctx context.Context, l *lab) ([]row, error) {
+	const stored = 50 * 24 << 20
+	worlds := 4
+	if l.quick {
+		worlds = 1
+	}
+	began := time.Now()
+	var extra int64
+	for seed := range worlds {
+		for _, share := range []float64{0, 0.3} {
+			bytes, err := month(ctx, uint64(seed+1), share)
+			if err != nil {
+				return nil, err
+			}
+			if share == 0 {
+				bytes = -bytes
+			}
+			extra += bytes
+		}
+	}
+	r := row{
+		Step: "30 % daily flapping", Seconds: time.Since(began).Seconds(), Value: 100 * float64(extra) / float64(worlds*stored),
+		Unit: "% of what is stored", Goal: "< 5 %",
+	}
+	return []row{r.judged(r.Value < 5).noted("moved beyond what repairs move anyway in a month; simulated, %d worlds", worlds)}, nil
+}
+
+func month(ctx context.Context, seed uint64, share float64) (int64, error) {
+	clock := sim.NewClock()
+	e := sim.NewEngine(clock, policy.Config{})
+	r, err := sim.Run(ctx, e, clock, sim.Config{
+		Seed: seed, Peers: 200, Tesseras: 50, Duration: 30 * 24 * time.Hour, AFR: -1, Offline: -1, Flapping: share, Away: 8 * time.Hour,
+	}, nil)
+	return r.RepairBytes, errors.Join(err, e.Close())
+}

@@ -311,11 +311,17 @@ func (b *Book) Of(t sdk.TesseraID) (holders []catalog.Holder, err error) {
 	return holders, err
 }
 
+// usual is how many holders a tessera has.
+const usual = 24
+
 // OfEach is Of for tesseras by ascending ids, all in one pass.
 func (b *Book) OfEach(ids []sdk.TesseraID) (holders [][]catalog.Holder, err error) {
 	holders = make([][]catalog.Holder, len(ids))
 	err = b.catalog.View(func(tx *catalog.Tx) error {
 		return eachOf(tx, ids, func(at int, h catalog.Holder) error {
+			if holders[at] == nil {
+				holders[at] = make([]catalog.Holder, 0, usual)
+			}
 			holders[at] = append(holders[at], h)
 			return nil
 		})

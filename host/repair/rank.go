@@ -78,21 +78,24 @@ type turn struct {
 // turnOf computes the place of self among a tessera's holders. Who is silent has none.
 func turnOf(t sdk.TesseraID, self sdk.NodeKey, holders []catalog.Holder, ownerLives bool) turn {
 	mine := weight(t, self)
-	var before []draw
-	at := map[sdk.NodeKey]int{}
-	for i, h := range holders {
+	type ahead struct {
+		draw
+		at int
+	}
+	before := make([]ahead, 0, len(holders))
+	for i := range holders {
+		h := &holders[i]
 		if !h.SilentSince.IsZero() || len(h.Fragments) == 0 || h.Key == self {
 			continue
 		}
 		if w := weight(t, h.Key); bytes.Compare(w[:], mine[:]) < 0 {
-			before = append(before, draw{h.Key, w})
-			at[h.Key] = i
+			before = append(before, ahead{draw{h.Key, w}, i})
 		}
 	}
 	out := turn{position: len(before), owner: ownerLives}
-	slices.SortFunc(before, compareDraws)
-	for _, d := range before[:min(len(before), checkers)] {
-		out.ahead = append(out.ahead, holders[at[d.node]])
+	slices.SortFunc(before, func(a, b ahead) int { return compareDraws(a.draw, b.draw) })
+	for _, a := range before[:min(len(before), checkers)] {
+		out.ahead = append(out.ahead, holders[a.at])
 	}
 	return out
 }

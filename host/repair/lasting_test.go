@@ -46,7 +46,7 @@ func TestNodesThatAreStartedDailyRepair(t *testing.T) {
 func TestEverybodyChecksAlsoWhenStartedDaily(t *testing.T) {
 	const nodes = 12
 	c := newColony(t, nodes)
-	for range 9 {
+	for range 20 {
 		c.round(inTurn(nodes))
 		for _, m := range c.members {
 			m.starts()

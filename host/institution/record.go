@@ -67,12 +67,12 @@ func answered(err error) error {
 // parseRecord reads "v=tesseras1 node=<id> pledge=<bytes>". Words it does not know are left for later
 // versions of the record.
 func parseRecord(text string) (node sdk.NodeID, pledge uint64, ok bool) {
-	words := strings.Fields(text)
-	if len(words) == 0 || words[0] != version {
-		return node, 0, false
-	}
-	named := false
-	for _, word := range words[1:] {
+	known, named := false, false
+	for word := range strings.FieldsSeq(text) {
+		if !known && word != version {
+			return node, 0, false
+		}
+		known = true
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
 		case "node":

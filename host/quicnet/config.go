@@ -48,10 +48,10 @@ type Config struct {
 	ConnectionWindow int // most bytes a peer may have under way; 4 MiB
 	WindowBudget     int // most that all windows together may grow by; 64 MiB
 
-	Advertise netip.AddrPort // where peers are told to dial, which they check; zero = where they see us
-	Software  string         // name and version shown to peers; "tesseras"
-	FreeBytes func() uint64  // what this node would still take; nil = not said
-	Capabilities func() uint64 // shown to peers as they are when a connection begins; nil = none
+	Advertise    netip.AddrPort // where peers are told to dial, which they check; zero = where they see us
+	Software     string         // name and version shown to peers; "tesseras"
+	FreeBytes    func() uint64  // what this node would still take; nil = not said
+	Capabilities func() uint64  // shown to peers as they are when a connection begins; nil = none
 	// Institution is what this node claims to be, which peers verify for themselves; nil = nothing.
 	Institution *wire.Institution
 

@@ -49,3 +49,59 @@ func TestStrangersMessages(t *testing.T) {
 		}})
 	})
 }
+
+// TestStrangersStatements (G9): answers that are decoded, read and verified, as who asked does.
+func TestStrangersStatements(t *testing.T) {
+	id := fixed(t)
+	for name, p := range map[string]struct {
+		seed   wire.Message
+		verify func(wire.Message)
+	}{
+		"FuzzAttestationStatement": {
+			wire.SignAttestation(id.Node, sampleRequest(), sampleAttestation()),
+			func(m wire.Message) {
+				wire.VerifyAttestation(m.(*wire.AttestResponse), sampleRequest(), id.Node.Key(), filled(4))
+			},
+		},
+		"FuzzProofStatement": {
+			wire.SignProof(id.Node, sampleChallenge(), filled(4), sampleSlices(), filled(8), when),
+			func(m wire.Message) {
+				wire.VerifyProof(m.(*wire.Proof), sampleChallenge(), id.Node.Key(), filled(4))
+			},
+		},
+		"FuzzCheckedStatement": {
+			wire.SignChecked(id.Node, sampleWatch(), filled(4), sampleTimes(), when),
+			func(m wire.Message) {
+				wire.VerifyChecked(m.(*wire.Checked), sampleWatch(), id.Node.Key(), filled(4))
+			},
+		},
+		"FuzzReceiptStatement": {
+			wire.SignReceipt(id.Node, sampleReceipt(id)),
+			func(m wire.Message) { wire.VerifyReceipt(m.(*wire.ReplicateAck)) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kind := wire.KindOf(p.seed)
+			bombard.Run(t, bombard.Parser{Name: name, Seeds: [][]byte{encode(t, p.seed)}, Parse: func(in []byte) {
+				if m, err := wire.Decode(kind, in); err == nil {
+					p.verify(m)
+				}
+			}})
+		})
+	}
+}
+
+// TestStrangersHoldings (G9): what a holder says it has, without the message around it.
+func TestStrangersHoldings(t *testing.T) {
+	id := fixed(t)
+	m := wire.SignAttestation(id.Node, sampleRequest(), sampleAttestation())
+	full := sampleAttestation()
+	for i := range 100 {
+		full.Held = append(full.Held, wire.Holding{Tessera: filled(byte(10 + i)), Fragments: full.Held[0].Fragments})
+	}
+	seeds := [][]byte{m.GetHoldings(), full.Message().GetHoldings()}
+	bombard.Run(t, bombard.Parser{Name: "FuzzHoldings", Seeds: seeds, Parse: func(in []byte) {
+		m.Holdings = in
+		wire.VerifyAttestation(m, sampleRequest(), id.Node.Key(), filled(4))
+	}})
+}

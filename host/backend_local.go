@@ -1,12 +1,12 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"github.com/tesseras/tesseras/host/archive"
@@ -19,6 +19,7 @@ import (
 	"github.com/tesseras/tesseras/host/ledger"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/scrub"
+	"github.com/tesseras/tesseras/host/sidecar"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -52,36 +53,38 @@ type closer func() error
 
 func (c closer) Close() error { return c() }
 
-// Known implements localapi.Tesseras.
+// Known implements localapi.Tesseras. What its owner deleted stays among them: a prefix that meant it is not
+// to mean another tessera in silence.
 func (l *local) Known(context.Context) (ids []sdk.TesseraID, err error) {
+	known := map[sdk.TesseraID]bool{}
 	err = l.catalog.View(func(tx *catalog.Tx) error {
 		for t, err := range tx.Tesseras() {
 			if err != nil {
 				return err
 			}
-			ids = append(ids, t.ID)
+			known[t.ID] = true
 		}
 		for p, err := range tx.Plans(sdk.TesseraID{}) {
 			if err != nil {
 				return err
 			}
-			if _, err := tx.Tessera(p.Tessera); errors.Is(err, catalog.ErrNotFound) {
-				ids = append(ids, p.Tessera)
-			} else if err != nil {
-				return err
-			}
+			known[p.Tessera] = true
 		}
 		for id, err := range l.unplanned(tx) {
 			if err != nil {
 				return err
 			}
-			ids = append(ids, id)
+			known[id] = true
 		}
-		slices.SortFunc(ids, func(a, b sdk.TesseraID) int { return bytes.Compare(a[:], b[:]) })
-		ids = slices.Compact(ids)
 		return nil
 	})
-	return ids, err
+	for id, listErr := range l.documents.shelf.List(sidecar.Tombstone) {
+		if err = errors.Join(err, listErr); err != nil {
+			return nil, err
+		}
+		known[id] = true
+	}
+	return slices.Collect(maps.Keys(known)), err
 }
 
 // Create implements localapi.Tesseras.
@@ -132,11 +135,11 @@ func (l *local) Show(ctx context.Context, id sdk.TesseraID) (localapi.Details, e
 func (l *local) show(_ context.Context, id sdk.TesseraID, busy func(sdk.TesseraID) bool) (localapi.Details, error) {
 	t, err := l.archive.Get(id)
 	if err != nil {
-		return localapi.Details{}, explain(err)
+		return localapi.Details{}, l.absent(id, err)
 	}
 	m, err := l.archive.Manifest(id)
 	if err != nil {
-		return localapi.Details{}, explain(err)
+		return localapi.Details{}, l.absent(id, err)
 	}
 	state, err := l.health(t, busy)
 	if err != nil {
@@ -171,7 +174,7 @@ func tierName(t fragment.FragmentationTier) string {
 func (l *local) Delete(ctx context.Context, id sdk.TesseraID) (localapi.Deleted, error) {
 	m, err := l.archive.Manifest(id)
 	if err != nil && !errors.Is(err, archive.ErrDamaged) {
-		return localapi.Deleted{}, explain(err)
+		return localapi.Deleted{}, l.absent(id, err)
 	}
 	var freed int64
 	if m != nil {
@@ -183,7 +186,7 @@ func (l *local) Delete(ctx context.Context, id sdk.TesseraID) (localapi.Deleted,
 		return localapi.Deleted{}, explain(err)
 	}
 	if err := l.archive.Delete(ctx, id); err != nil {
-		return localapi.Deleted{}, explain(err)
+		return localapi.Deleted{}, l.absent(id, err)
 	}
 	return localapi.Deleted{ID: id, FreedBytes: freed}, nil
 }
@@ -218,7 +221,7 @@ func (l *local) Verify(ctx context.Context, id sdk.TesseraID, progress localapi.
 	v := localapi.Verified{ID: id, Damage: []localapi.Damage{}}
 	t, err := l.archive.Get(id)
 	if err != nil {
-		return v, explain(err)
+		return v, l.absent(id, err)
 	}
 	v.Files, v.SizeBytes = t.Files, t.Bytes
 	var bad []digest.Hash
@@ -255,7 +258,7 @@ func (l *local) look(ctx context.Context, bad []digest.Hash) error {
 func (l *local) Pack(ctx context.Context, id sdk.TesseraID) (localapi.Packed, error) {
 	m, err := l.archive.Manifest(id)
 	if err != nil {
-		return localapi.Packed{}, explain(err)
+		return localapi.Packed{}, l.absent(id, err)
 	}
 	return localapi.Packed{
 		Size:  tessera.PackedSize(m),

@@ -102,7 +102,7 @@ func (n *Node) busy(id sdk.TesseraID) bool {
 // Publish implements localapi.Network.
 func (n *Node) Publish(ctx context.Context, id sdk.TesseraID, o localapi.PublishOptions, progress localapi.ProgressFunc) (localapi.Published, error) {
 	if _, err := n.archive.Get(id); err != nil {
-		return localapi.Published{ID: id}, explain(err)
+		return localapi.Published{ID: id}, n.absent(id, err)
 	}
 	waiting := ctx
 	if o.Timeout > 0 {
@@ -123,7 +123,7 @@ func (n *Node) Publish(ctx context.Context, id sdk.TesseraID, o localapi.Publish
 		case waiting.Err() != nil && ctx.Err() == nil:
 			return n.below(id, o.Timeout, reason)
 		case err != nil:
-			return out, explain(err)
+			return out, n.absent(id, err)
 		case out.AtTarget || !o.Wait:
 			return out, nil
 		}
@@ -162,7 +162,7 @@ func published(plan *fragment.FragmentPlan, r health.Report) localapi.Published 
 func (n *Node) below(id sdk.TesseraID, timeout time.Duration, reason string) (localapi.Published, error) {
 	t, err := n.archive.Get(id)
 	if err != nil {
-		return localapi.Published{ID: id}, explain(err)
+		return localapi.Published{ID: id}, n.absent(id, err)
 	}
 	st, err := n.health(t, n.busy)
 	if err != nil {
@@ -185,6 +185,9 @@ func (n *Node) below(id sdk.TesseraID, timeout time.Duration, reason string) (lo
 
 // Fetch implements localapi.Network. Where the network cannot give enough, the owner's own copy does.
 func (n *Node) Fetch(ctx context.Context, id sdk.TesseraID, progress localapi.ProgressFunc) (localapi.Packed, error) {
+	if err := n.deleted(id); err != nil {
+		return localapi.Packed{}, explain(err)
+	}
 	collected, err := n.restorer.Collect(ctx, id, func(done, total int64) {
 		progress(localapi.Progress{Stage: "fetching", Done: done, Total: total, Unit: localapi.Bytes})
 	})
@@ -334,7 +337,7 @@ func (n *Node) hasPlan(id sdk.TesseraID) error {
 		return nil
 	}
 	if _, err := n.archive.Get(id); err != nil {
-		return explain(err)
+		return n.absent(id, err)
 	}
 	if errors.Is(err, catalog.ErrNotFound) {
 		return localapi.Fail(localapi.CodeFailed, "tes publish gives it to peers first", fmt.Errorf("%s was never published", id.Short()))

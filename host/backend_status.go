@@ -69,6 +69,9 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 
 // statusOfHeld is the status of a tessera of somebody else's, fragments of which are kept here.
 func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status, error) {
+	if err := l.deleted(id); err != nil {
+		return localapi.Status{}, explain(err)
+	}
 	plan, err := l.plan(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l.statusOfUnplanned(id, notFound)

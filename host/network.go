@@ -234,11 +234,14 @@ func (n *network) Forget(ctx context.Context, to identity.Contact, tombstone []b
 // Plan implements restore.Network.
 func (n *network) Plan(ctx context.Context, from identity.Contact, t sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	if from.Key == n.self.Key {
-		return nil, restore.ErrNoPlan // the caller has looked on this disk already
+		return nil, restore.ErrSelf
 	}
 	plan, err := n.Client.Plan(ctx, from, t)
-	if errors.Is(err, peer.ErrDeleted) {
+	switch {
+	case errors.Is(err, peer.ErrDeleted):
 		return nil, restore.ErrDeleted
+	case err != nil && wire.CodeOf(err) == wire.Code_NOT_FOUND:
+		return nil, restore.ErrNoPlan
 	}
 	return plan, err
 }

@@ -68,6 +68,9 @@ func TestAnIDNobodyKnows(t *testing.T) {
 	if localapi.CodeOf(err) != localapi.CodeCannotRestore || !errors.Is(err, restore.ErrNoPlan) || localapi.HintOf(err) == "" {
 		t.Errorf("fetch: %v, code %d, hint %q", err, localapi.CodeOf(err), localapi.HintOf(err))
 	}
+	if want := "restore 01020300: nobody who could be reached holds it: 2 peers were asked"; err.Error() != want {
+		t.Errorf("fetch says %q, want %q", err, want)
+	}
 	alone := (&village{t: t, seats: v.seats}).add()
 	_, err = alone.Fetch(t.Context(), sdk.TesseraID{1, 2, 3}, noProgress)
 	if localapi.CodeOf(err) != localapi.CodeCannotRestore {

@@ -55,14 +55,37 @@ func (s *Service) askPlan(ctx context.Context, id sdk.TesseraID, peers []identit
 			if a.err == nil {
 				return a.plan, nil
 			}
-			errs = append(errs, a.err)
+			if !errors.Is(a.err, ErrSelf) {
+				errs = append(errs, a.err)
+			}
 		}
 	}
-	err := errors.Join(errs...)
-	if errors.Is(err, ErrDeleted) {
-		return nil, err
+	return nil, noPlan(errs)
+}
+
+// noPlan sums up what all peers said that were asked for a plan in vain.
+func noPlan(answers []error) error {
+	var silent []error // or wrong
+	for _, err := range answers {
+		switch {
+		case errors.Is(err, ErrDeleted):
+			return ErrDeleted
+		case !errors.Is(err, ErrNoPlan):
+			silent = append(silent, err)
+		}
 	}
-	return nil, errors.Join(fmt.Errorf("%w: %d peers asked", ErrNoPlan, len(peers)), err)
+	err := fmt.Errorf("%w: %s", ErrNoPlan, peersAsked(len(answers)))
+	if n := len(silent); n > 0 {
+		err = fmt.Errorf("%w, %d of them in vain; the last: %w", err, n, silent[n-1])
+	}
+	return err
+}
+
+func peersAsked(n int) string {
+	if n == 1 {
+		return "1 peer was asked"
+	}
+	return fmt.Sprintf("%d peers were asked", n)
 }
 
 type planAnswer struct {

@@ -30,6 +30,8 @@ var (
 	ErrNoPlan = errors.New("nobody who could be reached holds it")
 	// ErrDeleted tells that the owner deleted the tessera.
 	ErrDeleted = errors.New("its owner deleted it")
+	// ErrSelf tells that the one asked is this node, on whose disk the plan was looked for before.
+	ErrSelf = errors.New("this is the node itself")
 	// ErrSpace tells that the spool would leave less free space than the operator wants.
 	ErrSpace = errors.New("not enough free space to collect the fragments")
 )
@@ -38,7 +40,8 @@ var (
 type Network interface {
 	// Holders names the peers that may hold fragments of a tessera.
 	Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error)
-	// Plan asks a peer for the plan, parsed and verified; the owner's tombstone is ErrDeleted.
+	// Plan asks a peer for the plan, parsed and verified; the owner's tombstone is ErrDeleted, a peer
+	// that has none says ErrNoPlan, and this node itself ErrSelf.
 	Plan(ctx context.Context, from identity.Contact, t sdk.TesseraID) (*fragment.FragmentPlan, error)
 	// Held asks a peer which fragments of the plan it holds.
 	Held(ctx context.Context, from identity.Contact, plan *fragment.FragmentPlan) ([]int, error)

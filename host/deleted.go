@@ -1,0 +1,67 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/tesseras/tesseras/host/archive"
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/restore"
+	"github.com/tesseras/tesseras/host/tessera"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// absent explains why a tessera cannot be had that is no own one here: that its owner deleted it, where
+// that is so. Any other error is only explained.
+func (l *local) absent(id sdk.TesseraID, err error) error {
+	if !errors.Is(err, archive.ErrNotFound) {
+		return explain(err)
+	}
+	if gone := l.deleted(id); gone != nil {
+		return explain(gone)
+	}
+	return explain(fmt.Errorf("%s: %w", id, archive.ErrNotFound))
+}
+
+// deleted gives restore.ErrDeleted, with the day, where a tombstone of a tessera's owner is here. A file
+// that only looks like one deletes nothing, and neither does one beside a tessera that is visible here.
+func (l *local) deleted(id sdk.TesseraID) error {
+	if _, err := l.archive.Get(id); err == nil {
+		return nil
+	}
+	text, err := l.documents.Tombstone(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var tomb *tessera.Tombstone
+	if err == nil {
+		tomb, err = tessera.ParseTombstone(text)
+	}
+	if err == nil && tomb.Tessera != id {
+		err = tessera.ErrOtherTessera
+	}
+	if err == nil {
+		err = tomb.Verify(l.buriedBy(tomb))
+	}
+	if err != nil {
+		l.log.Error("a tombstone is not the owner's, nothing is deleted for it", "tessera", id.Short(), "err", err)
+		return nil
+	}
+	return fmt.Errorf("%s: %w on %s", id, restore.ErrDeleted, tomb.Deleted.Format(time.DateOnly))
+}
+
+// buriedBy is whose signature a tombstone must have: that of the owner in the plan. Where the plan is gone
+// already it was compared when the tombstone came, and its own word has to do.
+func (l *local) buriedBy(tomb *tessera.Tombstone) sdk.OwnerKey {
+	text, err := l.documents.Plan(tomb.Tessera)
+	if err != nil {
+		return tomb.Owner
+	}
+	plan, err := fragment.OpenPlan(text)
+	if err != nil || plan.Tessera != tomb.Tessera {
+		return tomb.Owner
+	}
+	return plan.Owner()
+}

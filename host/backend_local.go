@@ -135,11 +135,11 @@ func (l *local) Show(ctx context.Context, id sdk.TesseraID) (localapi.Details, e
 func (l *local) show(_ context.Context, id sdk.TesseraID, busy func(sdk.TesseraID) bool) (localapi.Details, error) {
 	t, err := l.archive.Get(id)
 	if err != nil {
-		return localapi.Details{}, l.absent(id, err)
+		return localapi.Details{}, l.about(id, err)
 	}
 	m, err := l.archive.Manifest(id)
 	if err != nil {
-		return localapi.Details{}, l.absent(id, err)
+		return localapi.Details{}, l.about(id, err)
 	}
 	state, err := l.health(t, busy)
 	if err != nil {
@@ -174,7 +174,7 @@ func tierName(t fragment.FragmentationTier) string {
 func (l *local) Delete(ctx context.Context, id sdk.TesseraID) (localapi.Deleted, error) {
 	m, err := l.archive.Manifest(id)
 	if err != nil && !errors.Is(err, archive.ErrDamaged) {
-		return localapi.Deleted{}, l.absent(id, err)
+		return localapi.Deleted{}, l.about(id, err)
 	}
 	var freed int64
 	if m != nil {
@@ -186,7 +186,7 @@ func (l *local) Delete(ctx context.Context, id sdk.TesseraID) (localapi.Deleted,
 		return localapi.Deleted{}, explain(err)
 	}
 	if err := l.archive.Delete(ctx, id); err != nil {
-		return localapi.Deleted{}, l.absent(id, err)
+		return localapi.Deleted{}, l.about(id, err)
 	}
 	return localapi.Deleted{ID: id, FreedBytes: freed}, nil
 }
@@ -221,7 +221,7 @@ func (l *local) Verify(ctx context.Context, id sdk.TesseraID, progress localapi.
 	v := localapi.Verified{ID: id, Damage: []localapi.Damage{}}
 	t, err := l.archive.Get(id)
 	if err != nil {
-		return v, l.absent(id, err)
+		return v, l.about(id, err)
 	}
 	v.Files, v.SizeBytes = t.Files, t.Bytes
 	var bad []digest.Hash
@@ -258,11 +258,11 @@ func (l *local) look(ctx context.Context, bad []digest.Hash) error {
 func (l *local) Pack(ctx context.Context, id sdk.TesseraID) (localapi.Packed, error) {
 	m, err := l.archive.Manifest(id)
 	if err != nil {
-		return localapi.Packed{}, l.absent(id, err)
+		return localapi.Packed{}, l.about(id, err)
 	}
 	return localapi.Packed{
 		Size:  tessera.PackedSize(m),
-		Write: func(w io.Writer) error { return explain(l.archive.Pack(ctx, id, w)) },
+		Write: func(w io.Writer) error { return l.about(id, packer{l}.Pack(ctx, id, w)) },
 	}, nil
 }
 
@@ -340,6 +340,9 @@ func (l *local) health(t catalog.Tessera, busy func(sdk.TesseraID) bool) (state,
 		return s, err
 	}
 	s.damage, err = l.damageOf(t.ID)
+	if s.name == localapi.HealthPublishing && len(s.damage) == 0 {
+		s.damage = append(s.damage, l.listDamage(t.ID)...) // it would be published for ever
+	}
 	if len(s.damage) > 0 {
 		s.name = string(health.CorruptLocal)
 	}

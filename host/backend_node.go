@@ -102,7 +102,7 @@ func (n *Node) busy(id sdk.TesseraID) bool {
 // Publish implements localapi.Network.
 func (n *Node) Publish(ctx context.Context, id sdk.TesseraID, o localapi.PublishOptions, progress localapi.ProgressFunc) (localapi.Published, error) {
 	if _, err := n.archive.Get(id); err != nil {
-		return localapi.Published{ID: id}, n.absent(id, err)
+		return localapi.Published{ID: id}, n.about(id, err)
 	}
 	waiting := ctx
 	if o.Timeout > 0 {
@@ -123,7 +123,7 @@ func (n *Node) Publish(ctx context.Context, id sdk.TesseraID, o localapi.Publish
 		case waiting.Err() != nil && ctx.Err() == nil:
 			return n.below(id, o.Timeout, reason)
 		case err != nil:
-			return out, n.absent(id, err)
+			return out, n.about(id, err)
 		case out.AtTarget || !o.Wait:
 			return out, nil
 		}
@@ -162,7 +162,7 @@ func published(plan *fragment.FragmentPlan, r health.Report) localapi.Published 
 func (n *Node) below(id sdk.TesseraID, timeout time.Duration, reason string) (localapi.Published, error) {
 	t, err := n.archive.Get(id)
 	if err != nil {
-		return localapi.Published{ID: id}, n.absent(id, err)
+		return localapi.Published{ID: id}, n.about(id, err)
 	}
 	st, err := n.health(t, n.busy)
 	if err != nil {
@@ -337,7 +337,7 @@ func (n *Node) hasPlan(id sdk.TesseraID) error {
 		return nil
 	}
 	if _, err := n.archive.Get(id); err != nil {
-		return n.absent(id, err)
+		return n.about(id, err)
 	}
 	if errors.Is(err, catalog.ErrNotFound) {
 		return localapi.Fail(localapi.CodeFailed, "tes publish gives it to peers first", fmt.Errorf("%s was never published", id.Short()))

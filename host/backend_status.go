@@ -48,6 +48,9 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 	if err != nil {
 		return localapi.Status{}, err
 	}
+	if bad := l.listDamage(id); len(st.damage) == 0 && len(bad) > 0 {
+		st.name, st.damage = string(health.CorruptLocal), bad
+	}
 	s := localapi.Status{
 		ID: id, Title: localapi.Name(t.Title), Tier: tierName(fragment.TierOf(t.Packed)), Health: st.name,
 		SizeBytes: t.Bytes, Created: localapi.Moment{Time: t.Created}, Holders: []localapi.Holder{}, Damage: st.damage, Notes: []string{},
@@ -57,14 +60,21 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 			s.Damage = append(s.Damage, localapi.Damage{Problem: "its plan is damaged here; tes publish makes it again"})
 			return s, nil
 		}
-		if t.WantPublished && st.name == localapi.HealthPublishing {
-			s.Notes = append(s.Notes, "It is being coded for the first time, or waits for that.")
-		} else if !t.WantPublished {
-			s.Notes = append(s.Notes, "It is on this computer alone. tes publish gives it to peers.")
-		}
+		s.Notes = append(s.Notes, onlyHere(t.WantPublished, len(s.Damage) > 0))
 		return s, nil
 	}
 	return s, l.addHolders(&s, st.plan, st.report)
+}
+
+// onlyHere says where a tessera without a plan stands.
+func onlyHere(wanted, damaged bool) string {
+	switch {
+	case damaged:
+		return "It is on this computer alone, and cannot be published while it is damaged."
+	case wanted:
+		return "It is being coded for the first time, or waits for that."
+	}
+	return "It is on this computer alone. tes publish gives it to peers."
 }
 
 // statusOfHeld is the status of a tessera of somebody else's, fragments of which are kept here.

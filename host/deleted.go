@@ -6,24 +6,11 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/tesseras/tesseras/host/archive"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/restore"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
 )
-
-// absent explains why a tessera cannot be had that is no own one here: that its owner deleted it, where
-// that is so. Any other error is only explained.
-func (l *local) absent(id sdk.TesseraID, err error) error {
-	if !errors.Is(err, archive.ErrNotFound) {
-		return explain(err)
-	}
-	if gone := l.deleted(id); gone != nil {
-		return explain(gone)
-	}
-	return explain(fmt.Errorf("%s: %w", id, archive.ErrNotFound))
-}
 
 // deleted gives restore.ErrDeleted, with the day, where a tombstone of a tessera's owner is here. A file
 // that only looks like one deletes nothing, and neither does one beside a tessera that is visible here.

@@ -6,6 +6,7 @@ import (
 	"github.com/tesseras/tesseras/host/archive"
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/gather"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/publish"
@@ -27,6 +28,8 @@ func explain(err error) error {
 		return localapi.Fail(localapi.CodeNotFound, "a deletion signed by its owner is final", err)
 	case errors.Is(err, archive.ErrDamaged):
 		return localapi.Fail(localapi.CodeFailed, "tes verify names the damaged files; tes fetch restores them from peers", err)
+	case errors.Is(err, digest.ErrMismatch):
+		return localapi.Fail(localapi.CodeFailed, "tes scrub reads everything here again and names what is damaged", err)
 	case errors.Is(err, catalog.ErrInUse):
 		return localapi.Fail(localapi.CodeInUse, "stop the process that has it, or choose another with --data-dir", err)
 	case errors.Is(err, catalog.ErrNewerVersion):

@@ -205,7 +205,7 @@ func (n *Node) joinServices() {
 	})
 	turns := scatter.NewTurns()
 	n.publisher = publish.New(publish.Deps{
-		FS: n.dir, Archive: n.archive, Documents: n.documents, Catalog: n.catalog, Book: n.book,
+		FS: n.dir, Archive: packer{&n.local}, Documents: n.documents, Catalog: n.catalog, Book: n.book,
 		Distributor: distributor, Forgetter: n.network, Turns: turns, Owner: n.id.Owner, Log: n.log,
 	}, publish.Config{MinFree: minFree})
 	n.restorer = restore.New(n.dir, n.network, n.documents, restore.Config{Concurrent: r.ConcurrentTransfers, MinFree: minFree}, n.log)

@@ -141,7 +141,7 @@ func (l *local) statusOfUnplanned(id sdk.TesseraID, notFound error) (localapi.St
 		return localapi.Status{}, err
 	}
 	if fragments == 0 && u.Files == 0 {
-		return localapi.Status{}, l.absent(id, notFound)
+		return localapi.Status{}, l.about(id, notFound)
 	}
 	s := localapi.Status{
 		ID: id, Health: localapi.HealthLocal, SizeBytes: u.SizeBytes, Fragments: localapi.FragmentCount{Held: fragments},

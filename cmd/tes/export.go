@@ -57,7 +57,10 @@ func (a *app) export(ctx context.Context, id, dir string) error {
 func unpack(ctx context.Context, m *meter, body *localapi.Body, dir string, documents bool) (written, error) {
 	tar := m.counter("writing", body.Size).reader(body)
 	manifest, err := tessera.UnpackTo(ctx, tar, dir, tessera.UnpackOptions{ID: body.ID, Documents: documents})
+	var said *localapi.Error
 	switch {
+	case errors.As(err, &said):
+		return written{}, said // by the node, which has named what was wrong
 	case errors.Is(err, tessera.ErrDestination):
 		return written{}, localapi.Fail(localapi.CodeFailed, "name a folder that is not there yet, or an empty one", err)
 	case errors.Is(err, tessera.ErrCollision):

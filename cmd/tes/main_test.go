@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"decision": firstDecision,
 			"exits":    exits,
 			"fill":     fill,
+			"flip":     flip,
 			"json":     jsonHas,
 			"jsonset":  jsonSet,
 			"random":   random,
@@ -106,6 +107,27 @@ func toolchain(e *testscript.Env) error {
 func fill(ts *testscript.TestScript, _ bool, args []string) {
 	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// flip FOLDER WHICH changes a bit of each file in a folder, and below, that has so many bytes or a name that
+// begins so.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	found := 0
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil || strconv.Itoa(len(b)) != args[1] && !strings.HasPrefix(d.Name(), args[1]) {
+			return err
+		}
+		found++
+		b[len(b)/2] ^= 1
+		return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, b, 0o600))
+	}))
+	if found == 0 {
+		ts.Fatalf("nothing in %s is %s", args[0], args[1])
+	}
 }
 
 // firstDecision FILE sets DECISION to the id of the first decision that is explained in a file.

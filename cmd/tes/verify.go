@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -41,11 +42,23 @@ func (a *app) verify(ctx context.Context, id string) error {
 	if err := a.print(r, r.human); err != nil {
 		return err
 	}
-	if !r.OK {
-		return localapi.Fail(localapi.CodeFailed, "the network can give it back: "+a.command("tes fetch")+" "+v.ID.String()+" DIR",
-			fmt.Errorf("%s: %s", short(v.ID), count(len(v.Damage), "damaged part")))
+	if r.OK {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("%s: %s", short(v.ID), count(len(v.Damage), "damaged part"))
+	return localapi.Fail(localapi.CodeFailed, a.cure(ctx, client, v), err)
+}
+
+// cure says what helps against damage: peers, where the tessera was published.
+func (a *app) cure(ctx context.Context, client *localapi.Client, v localapi.Verified) string {
+	s, err := client.Status(ctx, v.ID.String())
+	switch {
+	case err != nil || s.Fragments.Total == 0:
+		return "it was never published, so no peer can give it back: create it again from its folder"
+	case slices.ContainsFunc(v.Damage, func(d localapi.Damage) bool { return d.Path == "" }):
+		return "the network can give it back: " + a.command("tes fetch") + " " + v.ID.String() + " DIR"
+	}
+	return "the network can give it back: " + a.command("tes repair run") + " " + v.ID.String()
 }
 
 func (r verified) human(w io.Writer) {

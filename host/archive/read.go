@@ -11,6 +11,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
+	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/sidecar"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
@@ -114,20 +115,17 @@ func (a *Archive) ReadManifest(id sdk.TesseraID) (*tessera.Manifest, error) {
 	return m, nil
 }
 
-// Pack streams a tessera as its packed tar. It checks every byte on the way; a *tessera.FileError names
-// the file that is damaged, and then what was written is worth nothing.
+// Pack streams a tessera as its packed tar. It checks every byte on the way; a file that is not what it was
+// is ErrDamaged, a *tessera.FileError names it, and what was written is worth nothing then.
 func (a *Archive) Pack(ctx context.Context, id sdk.TesseraID, w io.Writer) error {
 	m, err := a.Manifest(id)
 	if err != nil {
 		return err
 	}
-	return tessera.Pack(ctx, w, m, func(e tessera.Entry) (io.ReadCloser, error) {
-		f, err := a.cas.OpenAt(e.Hash, e.Size) // Pack checks the hash
-		if err != nil {
-			return nil, damage(err)
-		}
-		return f, nil
+	err = tessera.Pack(ctx, w, m, func(e tessera.Entry) (io.ReadCloser, error) {
+		return a.cas.OpenAt(e.Hash, e.Size) // Pack checks the hash
 	})
+	return damage(err)
 }
 
 // OpenFile opens a file of a tessera. The reader checks what it reads and ends with an error unless it
@@ -150,9 +148,9 @@ func (a *Archive) OpenFile(id sdk.TesseraID, path string) (*cas.Reader, tessera.
 	return r, m.Entries[i], nil
 }
 
-// damage marks what the object store says about a bad object as ErrDamaged.
+// damage marks what is said about a bad object as ErrDamaged.
 func damage(err error) error {
-	if errors.Is(err, cas.ErrMissing) || errors.Is(err, cas.ErrDamaged) {
+	if errors.Is(err, cas.ErrMissing) || errors.Is(err, cas.ErrDamaged) || errors.Is(err, digest.ErrMismatch) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err

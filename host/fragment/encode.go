@@ -104,11 +104,12 @@ type packedReader struct {
 func (r packedReader) chunk(stripe int64, shard int, buf []byte) ([]byte, error) {
 	buf = buf[:r.p.chunkAt(stripe)]
 	content := r.p.contentAt(stripe, shard)
-	if n, err := io.ReadFull(r.r, buf[:content]); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("read packed tessera: %d bytes before the end of shard %d, stripe %d: %w", content-n, shard, stripe, err)
+	n, err := io.ReadFull(r.r, buf[:content])
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("read packed tessera: %d bytes before the end of shard %d, stripe %d: %w", content-n, shard, stripe, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read packed tessera: %w", err)
 	}
 	clear(buf[content:])
 	if stripe == r.p.stripes()-1 && shard == r.p.Data-1 {

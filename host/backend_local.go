@@ -31,6 +31,8 @@ type local struct {
 	cfg  *config.Config
 	log  *slog.Logger
 	book *holders.Book
+
+	sought func(sdk.TesseraID) bool // whether the network was asked who holds it; nil while there is none
 }
 
 var _ localapi.Backend = (*localBackend)(nil)

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -16,7 +15,6 @@ import (
 	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/wire"
-	"github.com/tesseras/tesseras/sdk"
 )
 
 // auditReceipts verifies every receipt in the journal, and compares what they say with the index: nothing
@@ -138,24 +136,11 @@ func (l *local) givenOnly(tx *catalog.Tx, v *holders.Vouched) (found []localapi.
 		if !errors.Is(err, catalog.ErrNotFound) {
 			return nil, err
 		}
-		deleted, err := l.deleted(k.Tessera)
-		if err != nil {
-			return nil, err
-		}
-		if !deleted {
+		if l.deleted(k.Tessera) == nil {
 			found = append(found, localapi.Unvouched{
 				Tessera: k.Tessera, Index: k.Index, Holder: l.id.Node.ID(), Problem: localapi.UnvouchedKept,
 			})
 		}
 	}
 	return found, nil
-}
-
-// deleted tells whether there is a tombstone of a tessera.
-func (l *local) deleted(t sdk.TesseraID) (bool, error) {
-	_, err := l.documents.Tombstone(t)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }

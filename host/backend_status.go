@@ -105,6 +105,10 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 		ID: id, Title: localapi.Name(head.Title), Tier: tierName(plan.Tier), Health: string(report.Status), SizeBytes: head.Bytes,
 		Created: localapi.Moment{Time: head.Created}, Holders: []localapi.Holder{}, Damage: []localapi.Damage{}, Notes: []string{},
 	}
+	if report.Status == health.Unrecoverable && (l.sought == nil || !l.sought(id)) {
+		s.Health = string(health.NeedsReplication)
+		s.Notes = append(s.Notes, "The others were not asked yet: what is counted here is what this node knows by itself.")
+	}
 	if s.Damage, err = l.damageOf(id); err != nil {
 		return s, err
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,4 +203,24 @@ func (s *stranger) offers(to *member, plan []byte, index int, body []byte) wire.
 		s.t.Errorf("offer: %v", err)
 	}
 	return wire.CodeOf(err)
+}
+
+// TestAHolderThatHasNotAskedDoesNotCallItLost asks a holder of a few fragments before its first round, and
+// again when a round has found that nobody else is there.
+func TestAHolderThatHasNotAskedDoesNotCallItLost(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	holder := v.holdersOf(made.ID)[0]
+	st := holder.status(made.ID)
+	if st.Health != "needs_replication" || !slices.ContainsFunc(st.Notes, func(n string) bool { return strings.HasPrefix(n, "The others were not asked yet") }) {
+		t.Errorf("before a round %+v", st)
+	}
+	for _, m := range v.nodes {
+		m.stop()
+	}
+	often := func(c *config.Config) { c.Replication.RepairInterval = config.Duration(time.Second) }
+	back := holder.restart(often)
+	v.eventually("a round to find that it is lost", func() bool { return back.status(made.ID).Health == "unrecoverable" })
 }

@@ -221,6 +221,7 @@ func (n *Node) joinServices() {
 		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, Proofs: r.ProofsPerHolder, Whole: wholeEvery,
 		MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance), Institutional: n.institutions.Owner, Pace: bandwidth.wait,
 	})
+	n.sought = n.repairer.Sought
 	n.healer = heal.New(heal.Deps{
 		Objects: n.objects, Catalog: n.catalog, Documents: archivist{n}, Patience: r.RepairInterval.Std() / 2, Log: n.log,
 		Collect: func(ctx context.Context, id sdk.TesseraID) (heal.Collected, error) {

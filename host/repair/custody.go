@@ -386,8 +386,11 @@ func (s *Service) discover(ctx context.Context, patients []*patient) error {
 	for _, v := range byKey {
 		news = append(news, v)
 	}
-	_, err := s.askHolders(ctx, news, s.auditSome)
-	return err
+	if _, err := s.askHolders(ctx, news, s.auditSome); err != nil {
+		return err
+	}
+	s.sought.note(patients, s.Now(), s.Now().Add(-memory*s.config.Interval))
+	return nil
 }
 
 // purpose is why what is rebuilt is pushed: only the owner's node publishes.

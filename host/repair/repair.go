@@ -127,11 +127,14 @@ type Service struct {
 	Deps
 	config Config
 	rounds *rounds
+	sought sought
 	page   int // tesseras that are in memory at a time, with their plans and holders
 }
 
 // New returns a Service.
-func New(d Deps, c Config) *Service { return &Service{d, c, newRounds(), pageSize} }
+func New(d Deps, c Config) *Service {
+	return &Service{Deps: d, config: c, rounds: newRounds(), page: pageSize}
+}
 
 // Summary is what a round did.
 type Summary struct {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +39,12 @@ func (a *app) demoVerb() *cobra.Command {
 }
 
 func (a *app) demo(ctx context.Context, o demo.Options) (err error) {
+	if err := o.Check(); err != nil {
+		return localapi.Fail(localapi.CodeUsage, "tes demo --help", err)
+	}
+	if err := readable(o.Path); err != nil {
+		return err
+	}
 	if o.Program, err = os.Executable(); err != nil {
 		return err
 	}
@@ -50,7 +58,7 @@ func (a *app) demo(ctx context.Context, o demo.Options) (err error) {
 	if a.json && a.verbose {
 		o.Log = a.stderr
 	}
-	r, err := demo.Run(ctx, o)
+	r, err := undisturbed(func() (demo.Result, error) { return demo.Run(ctx, o) })
 	if err != nil {
 		return err
 	}
@@ -62,8 +70,29 @@ func (a *app) demo(ctx context.Context, o demo.Options) (err error) {
 	switch {
 	case !r.Identical:
 		return errors.New("the restored folder is not the original")
-	case r.Killed > 0 && r.RebuiltFragments == 0:
+	case r.RebuiltFragments == 0:
 		return localapi.Fail(localapi.CodeFailed, "run it again with --keep and read the logs", errors.New("nothing was rebuilt"))
 	}
 	return nil
+}
+
+// readable opens the folder to preserve; "" is the sample.
+func readable(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return unopened(dir, err)
+	}
+	return root.Close()
+}
+
+// undisturbed runs a demo to its end, which the first signal brings about: another one would end the program
+// while it still ends its nodes and removes their data directories.
+func undisturbed(run func() (demo.Result, error)) (demo.Result, error) {
+	more := make(chan os.Signal, 1)
+	signal.Notify(more, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(more)
+	return run()
 }

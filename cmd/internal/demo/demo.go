@@ -65,10 +65,25 @@ type Seconds struct {
 	Total   float64 `json:"total"`
 }
 
-// impatient is how nodes are configured here: a real one looks after itself every 24 h and asks every
-// holder for more proofs.
-var impatient = [...]string{
-	"TESSERAS_REPLICATION__REPAIR_INTERVAL=2s", "TESSERAS_REPLICATION__REPAIR_JITTER=500ms", "TESSERAS_REPLICATION__PROOFS_PER_HOLDER=2",
+// What a demo takes.
+const (
+	fewestNodes = 3   // with two holders of which one dies nobody is left to rebuild anything at
+	mostNodes   = 250 // each has an address in a subnet of its own, 127.0.x.1
+	// wholeCopies is how many nodes hold a small tessera. One more has to be there to get a copy again.
+	wholeCopies = 7
+)
+
+// Check tells what is wrong with the options, before anything is begun.
+func (o Options) Check() error {
+	switch {
+	case o.Nodes < fewestNodes || o.Nodes > mostNodes:
+		return fmt.Errorf("--nodes %d: from %d to %d holders can be run here", o.Nodes, fewestNodes, mostNodes)
+	case o.Kill < 1:
+		return fmt.Errorf("--kill %d: someone has to die for others to rebuild something", o.Kill)
+	case o.Kill >= o.Nodes:
+		return fmt.Errorf("--kill %d of %d holders: someone must be left to restore from", o.Kill, o.Nodes)
+	}
+	return nil
 }
 
 // Run does all of it. The processes and, unless Keep, the folders are gone when it returns, also when
@@ -117,10 +132,10 @@ type show struct {
 func (s *show) say(format string, args ...any) { fmt.Fprintf(s.Log, format+"\n", args...) }
 
 func (s *show) prepare(context.Context) error {
-	if s.Kill >= s.Nodes {
-		return fmt.Errorf("cannot kill %d of %d holders: someone must be left to restore from", s.Kill, s.Nodes)
+	s.fleet = fleet{program: s.Program, base: s.base, config: filepath.Join(s.base, "demo.toml"), spread: loopbackIsWide()}
+	if err := s.fleet.configure(s.Nodes); err != nil {
+		return err
 	}
-	s.fleet = fleet{program: s.Program, base: s.base, spread: loopbackIsWide()}
 	if s.Path != "" {
 		return nil
 	}
@@ -132,16 +147,16 @@ func (s *show) prepare(context.Context) error {
 func (s *show) startNodes(ctx context.Context) error {
 	s.say("Starting %d holders and one owner, each a process of its own.", s.Nodes)
 	begun := time.Now()
-	first, err := s.fleet.start(ctx, "holder-01", "", impatient[:]...)
+	first, err := s.fleet.start(ctx, "holder-01", "")
 	if err != nil {
 		return err
 	}
 	for i := 2; i <= s.Nodes; i++ {
-		if _, err := s.fleet.launch(fmt.Sprintf("holder-%02d", i), first.addr, impatient[:]...); err != nil {
+		if _, err := s.fleet.launch(fmt.Sprintf("holder-%02d", i), first.addr); err != nil {
 			return err
 		}
 	}
-	if s.owner, err = s.fleet.launch("owner", first.addr, impatient[:]...); err != nil {
+	if s.owner, err = s.fleet.launch("owner", first.addr); err != nil {
 		return err
 	}
 	for _, n := range s.fleet.nodes {
@@ -171,7 +186,17 @@ func (s *show) create(ctx context.Context) error {
 	s.result.ID, s.result.Files, s.result.SizeBytes = made.ID, made.Files, made.SizeBytes
 	s.result.Seconds.Create = since(begun)
 	s.say("The owner keeps %d files (%s) as tessera %.8s, hashed and signed.", made.Files, size(made.SizeBytes), made.ID)
-	return nil
+	return s.checkTier(ctx)
+}
+
+// checkTier refuses a small tessera where every holder has a whole copy, so that nothing can be rebuilt.
+func (s *show) checkTier(ctx context.Context) error {
+	status, err := s.owner.status(ctx, s.result.ID)
+	if err != nil || status.Tier != "small" || s.Nodes > wholeCopies {
+		return err
+	}
+	return advised(fmt.Sprintf("tes demo --nodes %d, or a larger folder", wholeCopies+5),
+		"a folder as small as this is kept as %d whole copies: with %d holders nothing could be rebuilt", wholeCopies, s.Nodes)
 }
 
 func (s *show) publish(ctx context.Context) error {
@@ -191,7 +216,8 @@ func (s *show) publish(ctx context.Context) error {
 	s.say("Published in %.1f s: %d fragments (%s tier) on %d holders. Any %d of them may vanish at once.",
 		r.Seconds.Publish, p.Fragments, p.Tier, p.Peers, p.SurvivesPeers)
 	if s.Kill > p.SurvivesPeers {
-		return fmt.Errorf("%d holders were to be killed, but this spread survives only %d at once", s.Kill, p.SurvivesPeers)
+		return advised(fmt.Sprintf("tes demo with --kill %d, or with more --nodes", max(p.SurvivesPeers, 1)),
+			"%s to be killed, but this spread survives only %d at once", count(s.Kill, "holder"), p.SurvivesPeers)
 	}
 	return nil
 }
@@ -240,11 +266,18 @@ func (s *show) wave(ctx context.Context, most int) error {
 	s.left = before
 	s.result.Killed += len(victims)
 	s.result.Waves = append(s.result.Waves, len(victims))
+	if len(victims) == 0 {
+		s.say("No second wave: those who are left could not spare anybody.")
+		return nil
+	}
 	s.say("Killed %s with SIGKILL, seed %d. %s died with them.", count(len(victims), "holder"), s.Seed, count(lost, "fragment"))
 	return nil
 }
 
 func (s *show) awaitRepair(ctx context.Context) error {
+	if s.result.Waves[len(s.result.Waves)-1] == 0 {
+		return nil // nobody died since the last repair
+	}
 	begun := time.Now()
 	s.say("Nobody says a word. The holders' own maintenance cycles have to notice and repair.")
 	var now spread
@@ -259,7 +292,7 @@ func (s *show) awaitRepair(ctx context.Context) error {
 	s.result.Seconds.Repair += took
 	rebuilt := gained(s.left, now)
 	s.result.RebuiltFragments += rebuilt
-	if s.result.Waves[len(s.result.Waves)-1] > 0 && rebuilt == 0 {
+	if rebuilt == 0 {
 		return errors.New("the holders that died held fragments, but none was rebuilt")
 	}
 	s.say("Repaired in %.1f s: %s rebuilt by the holders that are left, from each other. Any %s may vanish now.",

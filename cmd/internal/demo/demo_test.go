@@ -30,7 +30,7 @@ func TestSampleIsMediumAndRepeatable(t *testing.T) {
 			total += info.Size()
 		}
 	}
-	if total < 5<<20 || total > 16<<20 {
+	if total < 15<<19 || total > 17<<19 {
 		t.Errorf("the sample has %d bytes, want about 8 MiB", total)
 	}
 }

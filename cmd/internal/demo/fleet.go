@@ -19,7 +19,8 @@ import (
 type fleet struct {
 	program string
 	base    string
-	spread  bool // every node gets an address in a subnet of its own
+	config  string // file of every node and every verb, so that nothing of the person's own counts
+	spread  bool   // every node gets an address in a subnet of its own
 	nodes   []*node
 }
 
@@ -28,6 +29,7 @@ type node struct {
 	program string
 	name    string
 	dir     string
+	config  string
 	logFile string
 	id      string
 	addr    string
@@ -36,9 +38,26 @@ type node struct {
 	once    sync.Once
 }
 
+// impatient is how nodes are configured here: a real one looks after itself every 24 h and asks every
+// holder for more proofs.
+const impatient = `[replication]
+replicas = %d
+repair_interval = "2s"
+repair_jitter = "500ms"
+proofs_per_holder = 2
+`
+
+// wantedReplicas is how many peers a tessera is to be on, where there are so many.
+const wantedReplicas = 7
+
+// configure writes the configuration for so many holders.
+func (f *fleet) configure(holders int) error {
+	return os.WriteFile(f.config, fmt.Appendf(nil, impatient, min(holders, wantedReplicas)), 0o600)
+}
+
 // start launches a node and waits until it serves.
-func (f *fleet) start(ctx context.Context, name, bootstrap string, env ...string) (*node, error) {
-	n, err := f.launch(name, bootstrap, env...)
+func (f *fleet) start(ctx context.Context, name, bootstrap string) (*node, error) {
+	n, err := f.launch(name, bootstrap)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +65,7 @@ func (f *fleet) start(ctx context.Context, name, bootstrap string, env ...string
 }
 
 // launch starts a node's process and does not wait for it.
-func (f *fleet) launch(name, bootstrap string, env ...string) (*node, error) {
+func (f *fleet) launch(name, bootstrap string) (*node, error) {
 	ip := "127.0.0.1"
 	if f.spread {
 		ip = fmt.Sprintf("127.0.%d.1", len(f.nodes)+1)
@@ -55,10 +74,11 @@ func (f *fleet) launch(name, bootstrap string, env ...string) (*node, error) {
 		program: f.program,
 		name:    name,
 		dir:     filepath.Join(f.base, name),
+		config:  f.config,
 		logFile: filepath.Join(f.base, name+".log"),
 		exited:  make(chan struct{}),
 	}
-	args := []string{"node", "--data-dir", n.dir, "--listen", net.JoinHostPort(ip, "0")}
+	args := []string{"node", "--config", n.config, "--data-dir", n.dir, "--listen", net.JoinHostPort(ip, "0")}
 	if bootstrap != "" {
 		args = append(args, "--bootstrap", bootstrap)
 	}
@@ -68,7 +88,7 @@ func (f *fleet) launch(name, bootstrap string, env ...string) (*node, error) {
 	}
 	defer log.Close()
 	n.cmd = exec.Command(n.program, args...)
-	n.cmd.Env = append(clean(os.Environ()), env...)
+	n.cmd.Env = clean(os.Environ())
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	dieWithParent(n.cmd)
 	if err := n.cmd.Start(); err != nil {
@@ -134,7 +154,7 @@ func (n *node) lastWords() string {
 
 // ask runs a verb on the node's data directory and reads its JSON.
 func (n *node) ask(ctx context.Context, answer any, args ...string) error {
-	cmd := exec.CommandContext(ctx, n.program, append([]string{"--data-dir", n.dir, "--json", "--yes"}, args...)...)
+	cmd := exec.CommandContext(ctx, n.program, append([]string{"--config", n.config, "--data-dir", n.dir, "--json", "--yes"}, args...)...)
 	cmd.Env = clean(os.Environ())
 	dieWithParent(cmd)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -147,19 +167,36 @@ func (n *node) ask(ctx context.Context, answer any, args ...string) error {
 	}
 	decodeErr := json.Unmarshal(stdout.Bytes(), answer)
 	if runErr != nil {
-		return &verbError{fmt.Sprintf("%s: tes %s: %s", n.name, args[0], bytes.TrimSpace(stderr.Bytes())), runErr}
+		return n.failed(args[0], stderr.Bytes(), runErr)
 	}
 	return decodeErr
 }
 
+// failed says what a verb said that exited with another code than 0.
+func (n *node) failed(verb string, stderr []byte, err error) error {
+	var said struct{ Error, Hint string }
+	if json.Unmarshal(stderr, &said) != nil || said.Error == "" {
+		said.Error = fmt.Sprintf("tes %s: %s", verb, bytes.TrimSpace(stderr))
+	}
+	return &verbError{n.name + ": " + said.Error, said.Hint, err}
+}
+
 // verbError is a verb that exited with another code than 0; its JSON, if any, was still read.
 type verbError struct {
-	text string
-	err  error
+	text, hint string
+	err        error
+}
+
+// advised is an error with a hint, of the demo itself.
+func advised(hint, format string, args ...any) error {
+	return &verbError{fmt.Sprintf(format, args...), hint, nil}
 }
 
 func (e *verbError) Error() string { return e.text }
 func (e *verbError) Unwrap() error { return e.err }
+
+// Hint says what the person can do; it may be "".
+func (e *verbError) Hint() string { return e.hint }
 
 // isPartly tells whether the verb did what it could: exit code 3.
 func isPartly(err error) bool {
@@ -175,6 +212,7 @@ func isUnknown(err error) bool {
 
 // status is what the demo reads of `tes status ID --json`.
 type status struct {
+	Tier      string
 	Fragments struct{ Data int }
 	Holders   []struct {
 		Node      string

@@ -23,7 +23,7 @@ func writeSample(dir string, seed uint64) error {
 		}
 	}
 	for i := 1; i <= 3; i++ {
-		if err := writeFile(dir, fmt.Sprintf("sound/grandmother sings %d.wav", i), tune(rng, 11)); err != nil {
+		if err := writeFile(dir, fmt.Sprintf("sound/grandmother sings %d.wav", i), tune(rng, 22)); err != nil {
 			return err
 		}
 	}

@@ -111,6 +111,24 @@ var home = map[string][]string{
 	"github.com/prometheus/client_golang": {"host"},
 }
 
+// abroad are the libraries that live wherever they are of use, each with the reason it is worth having. One
+// that is neither here nor at home is nobody's decision.
+var abroad = map[string]string{
+	"github.com/agnivade/levenshtein":              "the nearest known key to a misspelt one",
+	"github.com/aperturerobotics/protobuf-go-lite": "messages without reflection, small as WASM",
+	"github.com/dustin/go-humanize":                "sizes and times as people write them",
+	"github.com/google/btree":                      "names kept in order in memory",
+	"github.com/hashicorp/go-hclog":                "what go-plugin logs through",
+	"github.com/hashicorp/golang-lru/v2":           "which fragment in memory was used last",
+	"github.com/spf13/pflag":                       "cobra's flags",
+	"golang.org/x/sync":                            "goroutines that are waited for",
+	"golang.org/x/sys":                             "calls of the system that the standard library leaves out",
+	"golang.org/x/term":                            "whether a stream is a terminal",
+	"golang.org/x/time":                            "bytes a second",
+	"google.golang.org/grpc":                       "what the processes of go-plugin speak",
+	"google.golang.org/protobuf":                   "messages on the wire",
+}
+
 // measuring and generating code stands outside the house: it may look at every room.
 var workshop = []string{"host/internal/"}
 
@@ -167,8 +185,11 @@ func checkOutside(t *testing.T, folder, imp string) {
 	if strings.HasPrefix(imp, module) || !strings.Contains(strings.Split(imp, "/")[0], ".") {
 		return
 	}
+	if !hasPlace(imp) {
+		t.Errorf("%s imports %s, which has no home: give it one, or a line among those abroad with the reason", folder, imp)
+	}
 	for lib, homes := range home {
-		if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !within(folder+"/", slashed(homes)) {
+		if of(imp, lib) && !within(folder+"/", slashed(homes)) {
 			t.Errorf("%s imports %s, whose home is %s", folder, imp, strings.Join(homes, ", "))
 		}
 	}
@@ -176,8 +197,37 @@ func checkOutside(t *testing.T, folder, imp string) {
 		if !within(folder+"/", []string{part + "/"}) || within(folder+"/", []string{"sdk/process/"}) {
 			continue // a process carries what it needs; a WASM guest never imports that room
 		}
-		if !slices.ContainsFunc(allowed, func(a string) bool { return imp == a || strings.HasPrefix(imp, a+"/") }) {
+		if !slices.ContainsFunc(allowed, func(a string) bool { return of(imp, a) }) {
 			t.Errorf("%s imports %s: %s may not", folder, imp, part)
+		}
+	}
+}
+
+// of tells whether an import is of a library.
+func of(imp, lib string) bool { return imp == lib || strings.HasPrefix(imp, lib+"/") }
+
+// hasPlace tells whether somebody has decided that a library may be used.
+func hasPlace(imp string) bool {
+	for lib := range home {
+		if of(imp, lib) {
+			return true
+		}
+	}
+	for lib := range abroad {
+		if of(imp, lib) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestALibraryThatNobodyDecidedOnHasNoPlace(t *testing.T) {
+	for imp, want := range map[string]bool{
+		"github.com/quic-go/quic-go/http3": true, "golang.org/x/sync/errgroup": true,
+		"github.com/quic-go/qpack": false, "golang.org/x/crypto/ssh": false, "example.com/left/pad": false,
+	} {
+		if hasPlace(imp) != want {
+			t.Errorf("%s: %v", imp, !want)
 		}
 	}
 }

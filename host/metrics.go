@@ -22,7 +22,7 @@ func listenMetrics(address string) (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("metrics.listen: %w", err)
+		return nil, unbound("--metrics", fmt.Errorf("metrics.listen: %w", err))
 	}
 	return l, nil
 }

@@ -136,7 +136,7 @@ func (n *Node) openNetwork() error {
 	}
 	conn, err := n.bind(n.cfg.Network.Listen)
 	if err != nil {
-		return err
+		return unbound("--listen", err)
 	}
 	perf := n.cfg.Performance
 	n.net, err = quicnet.Listen(quicnet.Config{

@@ -73,8 +73,8 @@ func run(p process) int {
 		err = localapi.Fail(localapi.CodeInterrupted, "", fmt.Errorf("%s: interrupted", a.verb))
 	case !a.begun:
 		err = localapi.Fail(localapi.CodeUsage, a.helpFor(root), err)
-	default:
-		err = fmt.Errorf("%s: %w", a.verb, err)
+	case !strings.HasPrefix(err.Error(), a.verb+":") && !strings.HasPrefix(err.Error(), a.verb+" "):
+		err = fmt.Errorf("%s: %w", a.verb, err) // unless it says so itself
 	}
 	a.complain(err)
 	return int(localapi.CodeOf(err))
@@ -147,7 +147,9 @@ func (a *app) existing(ctx context.Context) (*localapi.Client, error) {
 	return localapi.Connect(ctx, dir, func(ctx context.Context, dir string) (localapi.Backend, io.Closer, error) {
 		_, err := os.Stat(filepath.Join(dir, "identity"))
 		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		case errors.Is(err, syscall.ENOTDIR):
+			return nil, nil, localapi.Fail(localapi.CodeNotFound, "name a folder with --data-dir", fmt.Errorf("%s is not a folder", dir))
+		case errors.Is(err, fs.ErrNotExist):
 			return nil, nil, localapi.Fail(localapi.CodeNotFound, a.command("tes init"), fmt.Errorf("there is no data directory at %s", dir))
 		case err != nil:
 			return nil, nil, err

@@ -138,6 +138,19 @@ func TestDataDirWithoutPermission(t *testing.T) {
 	}
 }
 
+func TestAFolderThatCannotBeWrittenIsNamedAsItWasTyped(t *testing.T) {
+	for cause, want := range map[error]string{
+		syscall.EACCES:  "a place where this user may write",
+		syscall.EROFS:   "a place where this user may write",
+		syscall.ENOTDIR: "a part of that path is a file",
+	} {
+		err := unwritten("out", fmt.Errorf("unpack: %w", &os.PathError{Op: "mkdirat", Path: ".out.partial-x", Err: cause}))
+		if err.Error() != "write out: "+cause.Error() || !strings.Contains(localapi.HintOf(err), want) {
+			t.Errorf("%v, hint %q", err, localapi.HintOf(err))
+		}
+	}
+}
+
 func TestConfirm(t *testing.T) {
 	for reply, want := range map[string]error{"y\n": nil, "YES\n": nil, "n\n": errDeclined, "\n": errDeclined, "": errDeclined} {
 		var asked bytes.Buffer

@@ -48,6 +48,9 @@ type skipped struct {
 }
 
 func (a *app) create(ctx context.Context, dir string, o createOptions) error {
+	if err := named(dir); err != nil {
+		return err
+	}
 	if err := a.keepApart(dir); err != nil {
 		return err
 	}
@@ -96,9 +99,17 @@ func (a *app) tellCreated(kept localapi.Created, left []tessera.Problem) error {
 		return err
 	}
 	if len(left) > 0 {
-		return localapi.Fail(localapi.CodePartly, "", fmt.Errorf("%s left out, because neither file nor folder", count(len(left), "thing")))
+		return localapi.Fail(localapi.CodePartly, "what was left out is listed; everything else is kept", fmt.Errorf("%s left out, because neither file nor folder", count(len(left), "thing")))
 	}
 	return nil
+}
+
+// named refuses the empty name, which the system takes for the working directory.
+func named(dir string) error {
+	if dir != "" {
+		return nil
+	}
+	return localapi.Fail(localapi.CodeUsage, "name a folder; the one you are in is called .", errors.New("the name of the folder is empty"))
 }
 
 // keepApart refuses a folder that the data directory is in: what is kept would change what is read.
@@ -143,10 +154,17 @@ func unopened(dir string, err error) error {
 		hint = "check the spelling of the path"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "a folder can only be kept by someone who may read it"
+	case isFile(dir):
+		hint = "a tessera is a folder: name the one the file is in"
 	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err
 	}
 	return localapi.Fail(localapi.CodeFailed, hint, fmt.Errorf("%s: %w", dir, err))
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
 }

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +36,9 @@ type written struct {
 }
 
 func (a *app) export(ctx context.Context, id, dir string) error {
+	if err := named(dir); err != nil {
+		return err
+	}
 	client, err := a.existing(ctx)
 	if err != nil {
 		return err
@@ -66,10 +72,28 @@ func unpack(ctx context.Context, m *meter, body *localapi.Body, dir string, docu
 	case errors.Is(err, tessera.ErrCollision):
 		return written{}, localapi.Fail(localapi.CodeFailed, "choose a folder on a disk that tells upper from lower case", err)
 	case err != nil:
-		return written{}, err
+		return written{}, unwritten(dir, err)
 	}
 	h := manifest.Head
 	return written{ID: body.ID, Dir: dir, Files: h.Files, SizeBytes: h.Bytes, Sources: body.Sources}, nil
+}
+
+// unwritten says why a folder could not be made where it was to be.
+func unwritten(dir string, err error) error {
+	var path *fs.PathError
+	if !errors.As(err, &path) {
+		return err
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		hint = "a part of that path is a file: name a folder in another place"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		hint = "name a folder in a place where this user may write"
+	default:
+		return err
+	}
+	return localapi.Fail(localapi.CodeFailed, hint, fmt.Errorf("write %s: %w", dir, path.Err))
 }
 
 func (a *app) tellWritten(r written) error {

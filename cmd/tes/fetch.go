@@ -17,6 +17,9 @@ func (a *app) fetchVerb() *cobra.Command {
 }
 
 func (a *app) fetch(ctx context.Context, id, dir string) error {
+	if err := named(dir); err != nil {
+		return err
+	}
 	client, err := a.running(ctx)
 	if err != nil {
 		return err

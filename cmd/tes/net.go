@@ -11,17 +11,12 @@ import (
 )
 
 func (a *app) netVerb() *cobra.Command {
-	verb := &cobra.Command{
-		Use:   "net",
-		Short: "How the network sees this node",
-		Args:  cobra.NoArgs,
-	}
-	verb.AddCommand(a.does(&cobra.Command{
-		Use:   "check",
-		Short: "Say whether others can reach this node, what they see, and what to do about it",
-		Args:  cobra.NoArgs,
-	}, a.netCheck))
-	return verb
+	return family(&cobra.Command{Use: "net", Short: "How the network sees this node"},
+		a.does(&cobra.Command{
+			Use:   "check",
+			Short: "Say whether others can reach this node, what they see, and what to do about it",
+			Args:  cobra.NoArgs,
+		}, a.netCheck))
 }
 
 func (a *app) netCheck(ctx context.Context, _ []string) error {

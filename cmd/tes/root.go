@@ -68,11 +68,44 @@ func (a *app) root() *cobra.Command {
 		cmd.GroupID = v.group
 		root.AddCommand(cmd)
 	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Run, cmd.RunE = nil, help
+		case "completion":
+			cmd.Args = nil
+			family(cmd)
+		}
+	}
 	return root
 }
 
-// does makes a command do something, and remembers that its command line was understood.
+// help prints the help of a verb. That of no verb is asked for in vain, and that is an error.
+func help(cmd *cobra.Command, args []string) error {
+	of, rest, err := cmd.Root().Find(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("%s: unknown verb %q", verbOf(of), rest[0])
+	}
+	of.InitDefaultHelpFlag() // which its help is to name
+	return of.Help()
+}
+
+// does makes a command do something, and remembers that its command line was understood. Arguments that do
+// not fit are answered with those that would.
 func (a *app) does(cmd *cobra.Command, act func(ctx context.Context, args []string) error) *cobra.Command {
+	if fits := cmd.Args; fits != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if fits(cmd, args) == nil {
+				return nil
+			}
+			return fmt.Errorf("%s: %s given, where it takes: %s", verbOf(cmd), count(len(args), "argument"), cmd.UseLine())
+		}
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		a.begun, a.verb = true, verbOf(cmd)
 		return act(cmd.Context(), args)

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/vfs"
 )
@@ -55,7 +57,11 @@ type NoSpaceError struct {
 }
 
 func (e *NoSpaceError) Error() string {
-	return fmt.Sprintf("%v: %d bytes free, %d needed, %d must stay free", ErrNoSpace, e.Free, e.Need, e.Keep)
+	text := fmt.Sprintf("%v: %s free, %s must stay free", ErrNoSpace, humanize.IBytes(e.Free), humanize.IBytes(e.Keep))
+	if e.Need > 0 {
+		text += fmt.Sprintf(", and %s needed", humanize.IBytes(e.Need))
+	}
+	return text
 }
 
 // Unwrap gives ErrNoSpace.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 )
 
@@ -99,7 +100,9 @@ func (s *space) beforeClose() {
 	}
 }
 
-func (s *space) full(free int64) error { return fmt.Errorf("%w: %d bytes free", ErrDiskFull, free) }
+func (s *space) full(free int64) error {
+	return fmt.Errorf("%w: %s free", ErrDiskFull, humanize.IBytes(uint64(max(free, 0))))
+}
 
 func (s *space) path() string { return filepath.Join(s.dir, ballastName) }
 

@@ -84,9 +84,9 @@ func HintOf(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free some space on this disk, then try again"
 	case errors.Is(err, fs.ErrPermission):
-		return "check who owns the folder, or choose another data directory with --data-dir"
+		return "check who owns what is named here, and run as a user who may do that"
 	case errors.Is(err, syscall.EROFS):
-		return "this disk can only be read: choose another data directory with --data-dir"
+		return "this disk can only be read: choose another place"
 	case errors.Is(err, ErrNoDaemon):
 		return hintStart
 	}

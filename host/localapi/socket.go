@@ -177,10 +177,21 @@ func dialSocket(ctx context.Context, dataDir string) (net.Conn, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
 		return nil, fmt.Errorf("%w on %s", ErrNoDaemon, dataDir)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, Fail(CodeFailed, "run tes as the node's user, or as a member of its [api] group",
-			fmt.Errorf("the node on %s is another user's: %w", dataDir, syscall.EACCES))
+		_, seen := os.Lstat(short)
+		return nil, notLetIn(dataDir, seen == nil)
 	}
 	return nil, fmt.Errorf("connect to the node on %s: %w", dataDir, err)
+}
+
+// notLetIn says what this user may not enter: a data directory, or only the node on it, where its socket was
+// seen.
+func notLetIn(dataDir string, seen bool) error {
+	if seen {
+		return Fail(CodeFailed, "run tes as the node's user, or as a member of its [api] group",
+			fmt.Errorf("the node on %s is another user's: %w", dataDir, syscall.EACCES))
+	}
+	return Fail(CodeFailed, "run tes as its owner, or choose another with --data-dir",
+		fmt.Errorf("the data directory %s is another user's: %w", dataDir, syscall.EACCES))
 }
 
 // shortPath gives a path of a socket that is short enough for the system: where the real one is too

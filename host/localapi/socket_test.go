@@ -144,3 +144,14 @@ func TestConnectOpensLocallyWhereNoNodeRuns(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWhoIsNotLetIn(t *testing.T) {
+	for seen, want := range map[bool]string{
+		true:  "tes: the node on /d is another user's: permission denied\nhint: run tes as the node's user, or as a member of its [api] group\n",
+		false: "tes: the data directory /d is another user's: permission denied\nhint: run tes as its owner, or choose another with --data-dir\n",
+	} {
+		if got := ErrorText("tes", notLetIn("/d", seen)); got != want {
+			t.Errorf("said %q, want %q", got, want)
+		}
+	}
+}

@@ -81,6 +81,7 @@ func TestCodesAndHints(t *testing.T) {
 		"no daemon":   {fmt.Errorf("x: %w", ErrNoDaemon), CodeNoDaemon, "start tesd"},
 		"interrupted": {fmt.Errorf("x: %w", context.Canceled), CodeInterrupted, ""},
 		"full disk":   {&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, CodeFailed, "free some space on this disk, then try again"},
+		"not allowed": {&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, CodeFailed, "check who owns what is named here, and run as a user who may do that"},
 		"own hint":    {Fail(CodeFailed, "", hinting{}), CodeFailed, "mine"},
 	} {
 		if CodeOf(c.err) != c.code || HintOf(c.err) != c.hint {

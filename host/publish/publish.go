@@ -16,6 +16,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
@@ -212,7 +214,8 @@ func (s *Service) encode(ctx context.Context, m *tessera.Manifest, p fragment.Pa
 		return nil, err
 	}
 	if need := uint64(fragment.PublishSpace(p)); free < need+s.config.MinFree {
-		return nil, fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", ErrSpace, free, need, s.config.MinFree)
+		return nil, fmt.Errorf("%w: %s free, %s needed and %s to stay free", ErrSpace,
+			humanize.IBytes(free), humanize.IBytes(need), humanize.IBytes(s.config.MinFree))
 	}
 	packed := s.packed(ctx, m.ID(), func(n int64) { progress(Encoding, n, p.Packed) })
 	defer packed.Close()

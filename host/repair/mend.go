@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/health"
@@ -95,7 +97,8 @@ func (s *Service) room(plan *fragment.FragmentPlan, missing []health.Missing) er
 		return err
 	}
 	if need := uint64(len(missing)) * uint64(plan.ShardSize()); free < need+s.config.MinFree {
-		return fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", errSpace, free, need, s.config.MinFree)
+		return fmt.Errorf("%w: %s free, %s needed and %s to stay free", errSpace,
+			humanize.IBytes(free), humanize.IBytes(need), humanize.IBytes(s.config.MinFree))
 	}
 	return nil
 }

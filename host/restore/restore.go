@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/gather"
 	"github.com/tesseras/tesseras/host/identity"
@@ -143,7 +145,8 @@ func (s *Service) fetch(ctx context.Context, c *Collected, peers []identity.Cont
 		return err
 	}
 	if bytes := uint64(need) * uint64(c.Plan.ShardSize()); free < bytes+s.config.MinFree {
-		return fmt.Errorf("%w: %d bytes free, %d needed and %d to stay free", ErrSpace, free, bytes, s.config.MinFree)
+		return fmt.Errorf("%w: %s free, %s needed and %s to stay free", ErrSpace,
+			humanize.IBytes(free), humanize.IBytes(bytes), humanize.IBytes(s.config.MinFree))
 	}
 	sum := &sum{total: int64(need) * c.Plan.ShardSize(), report: progress}
 	var few *gather.InsufficientError

@@ -129,3 +129,6 @@ func (n *Node) Announce(ctx context.Context, tesseras ...sdk.TesseraID) error {
 
 // Refusals counts what the node did not take, by what it was.
 func (n *Node) Refusals() map[string]uint64 { return n.refusals.all() }
+
+// OperatorOf is who runs another node, as far as this one has verified it.
+func (n *Node) OperatorOf(key sdk.NodeKey, owner sdk.OwnerKey) string { return n.operator(key, owner) }

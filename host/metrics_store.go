@@ -24,6 +24,7 @@ var (
 	descCacheHits    = describe("fragment_cache_hits", "Fragments read that were in memory.")
 	descCacheMisses  = describe("fragment_cache_misses", "Fragments read that were not.")
 	descCacheBytes   = describe("fragment_cache_bytes", "Bytes of fragments in memory.")
+	descIndexCache   = describe("index_cache_limit_bytes", "Bytes of the index that may be in memory.")
 	descDamaged      = describe("damaged_objects", "Objects that are known to be damaged.")
 )
 
@@ -47,6 +48,7 @@ func collectStore(n *Node, gauge func(*prometheus.Desc, float64), count func(*pr
 		out <- prometheus.NewInvalidMetric(descObjects, err)
 		return
 	}
+	gauge(descIndexCache, float64(n.catalog.CacheLimit()))
 	gauge(descObjects, float64(totals.Objects))
 	gauge(descObjectBytes, float64(totals.Bytes))
 	gauge(descDamaged, float64(damaged))

@@ -178,3 +178,12 @@ func (l badgerLog) Infof(f string, a ...any)  { l.log.Debug(line(f, a), "part", 
 func (l badgerLog) Debugf(f string, a ...any) { l.log.Debug(line(f, a), "part", "badger") }
 
 func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }
+
+// CacheLimit is how many bytes of the index may be kept in memory; 0 for one that is nowhere else.
+func (c *Catalog) CacheLimit() int64 {
+	d, onDisk := c.kv.(*disk)
+	if !onDisk {
+		return 0
+	}
+	return d.db.Opts().BlockCacheSize
+}

@@ -97,4 +97,9 @@ func TestLevels(t *testing.T) {
 	if got := out.String(); strings.Contains(got, "quiet") || !strings.Contains(got, "msg=loud") {
 		t.Errorf("logged %q", got)
 	}
+	out.Reset()
+	Logger(&out, config.Log{Level: "info", Format: "json"}).Info("loud")
+	if got := out.String(); !strings.Contains(got, `"msg":"loud"`) {
+		t.Errorf("logged %q", got)
+	}
 }

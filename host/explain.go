@@ -29,6 +29,10 @@ func explain(err error) error {
 		return localapi.Fail(localapi.CodeUsage, "give more digits of the id", err)
 	case errors.Is(err, archive.ErrDeleted), errors.Is(err, restore.ErrDeleted):
 		return localapi.Fail(localapi.CodeNotFound, "a deletion signed by its owner is final", err)
+	case errors.Is(err, restore.ErrNoPlan):
+		return localapi.Fail(localapi.CodeCannotRestore, "check the id, and with tes peers whether this node has found the network", err)
+	case errors.As(err, &few):
+		return localapi.Fail(localapi.CodeCannotRestore, "some holders are out of reach; what was fetched is kept, so try again later", err)
 	case errors.Is(err, archive.ErrDamaged):
 		return localapi.Fail(localapi.CodeFailed, "tes verify names the damaged files; tes fetch restores them from peers", err)
 	case errors.Is(err, digest.ErrMismatch):
@@ -37,10 +41,6 @@ func explain(err error) error {
 		return localapi.Fail(localapi.CodeInUse, "stop the process that has it, or choose another with --data-dir", err)
 	case errors.Is(err, catalog.ErrNewerVersion):
 		return localapi.Fail(localapi.CodeFailed, "install the newer version of this software again", err)
-	case errors.Is(err, restore.ErrNoPlan):
-		return localapi.Fail(localapi.CodeCannotRestore, "check the id, and with tes peers whether this node has found the network", err)
-	case errors.As(err, &few):
-		return localapi.Fail(localapi.CodeCannotRestore, "some holders are out of reach; what was fetched is kept, so try again later", err)
 	case errors.Is(err, errDiskGone):
 		return localapi.Fail(localapi.CodeFailed, "mount it again; to go on without what was on it, stop the node and remove its index folder", err)
 	case errors.Is(err, identity.ErrOwnerMissing), errors.Is(err, identity.ErrKeyFile):

@@ -118,6 +118,9 @@ func (n *Node) Finds(ctx context.Context, t sdk.TesseraID) error {
 	return fmt.Errorf("%d possible holders: %w", len(holders)-1, cmp.Or(err, errors.New("none answered")))
 }
 
+// Healed counts what the node made good.
+func (n *Node) Healed() int64 { return n.healer.Healed() }
+
 // PoolStats tells what the connection pool did.
 func (n *Node) PoolStats() quicnet.Stats { return n.net.Stats() }
 

@@ -249,10 +249,7 @@ func (s *store) enter(plan *fragment.FragmentPlan) error {
 		if _, err := tx.Plan(plan.Tessera); !errors.Is(err, catalog.ErrNotFound) {
 			return err
 		}
-		return tx.PutPlan(catalog.PlanRow{
-			Tessera: plan.Tessera, Owner: plan.Owner(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
-			Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: plan.Owner() == s.id.Owner.Key(),
-		})
+		return tx.PutPlan(catalog.RowOf(plan, s.id.Owner.Key()))
 	})
 }
 

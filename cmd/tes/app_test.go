@@ -206,7 +206,7 @@ func TestMeterOnATerminal(t *testing.T) {
 func TestSentences(t *testing.T) {
 	now := localapi.Moment{Time: time.Now().Add(-3 * time.Hour)}
 	s := localapi.Status{
-		Health: "healthy", Survives: health.Survives{Peers: 4, Subnets: 1},
+		Health: "healthy", Survives: health.Survives{Peers: 4, Subnets: 1}, Fragments: localapi.FragmentCount{Total: 24},
 		Holders: []localapi.Holder{{}, {LastProven: now}},
 	}
 	if got := sentence(s); got != "healthy; survives any 4 peers or any 1 network; last proven 3 hours ago" {

@@ -47,7 +47,7 @@ func TestPowerLossOnFAT(t *testing.T) {
 }
 
 // careSize is how many crash points TestPowerLossWhileItIsLookedAfter looks at.
-var careSize = suite.Size{CI: 5_000, Nightly: 200_000}
+var careSize = suite.PowerCare
 
 // TestPowerLossWhileItIsLookedAfter is TestPowerLoss for sequences with what sweeps, scrubs and proofs do.
 func TestPowerLossWhileItIsLookedAfter(t *testing.T) {

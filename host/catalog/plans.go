@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -24,6 +25,14 @@ type PlanRow struct {
 	IllSince time.Time
 	// Verified, when set, is the hash of the plan's text whose signatures were verified.
 	Verified digest.Hash
+}
+
+// RowOf sums up a plan whose signatures were verified, on a node of self.
+func RowOf(plan *fragment.FragmentPlan, self sdk.OwnerKey) PlanRow {
+	return PlanRow{
+		Tessera: plan.Tessera, Owner: plan.Owner(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
+		Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: plan.Owner() == self, Verified: digest.Of(plan.Bytes()),
+	}
 }
 
 // Total is the number of fragments the plan lists.

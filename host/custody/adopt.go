@@ -78,10 +78,7 @@ func (s *Service) planned(tx *catalog.Tx, plan *fragment.FragmentPlan) error {
 			return err
 		}
 	}
-	return tx.PutPlan(catalog.PlanRow{
-		Tessera: plan.Tessera, Owner: plan.Owner(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
-		Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: plan.Owner() == s.Owner,
-	})
+	return tx.PutPlan(catalog.RowOf(plan, s.Owner))
 }
 
 // names tells whether a plan names a fragment at its index.

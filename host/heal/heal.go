@@ -58,6 +58,7 @@ type Deps struct {
 type Service struct {
 	Deps
 	healed atomic.Int64
+	one    sync.Mutex // held by the one who heals: two would fetch the same twice
 
 	mu     sync.Mutex // guards failed
 	failed map[sdk.TesseraID]time.Time
@@ -114,6 +115,8 @@ func (s *Service) tried(id sdk.TesseraID, err error) {
 }
 
 func (s *Service) run(ctx context.Context, only []sdk.TesseraID, waits func(sdk.TesseraID) bool) (report Report, err error) {
+	s.one.Lock()
+	defer s.one.Unlock()
 	patients, err := s.patients(only)
 	if err != nil {
 		return report, fmt.Errorf("heal: %w", err)

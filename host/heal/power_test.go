@@ -14,7 +14,7 @@ import (
 )
 
 // faultSize is how many failed calls TestEveryCallFails makes.
-var faultSize = suite.Size{CI: 60, Nightly: 60}
+var faultSize = suite.FaultHeal
 
 // TestEveryCallFails lets every single call of the healing of a fragment and of a file fail once with each
 // error of a disk: what is called healed then is whole and durable, the rest is still known to be damaged, and

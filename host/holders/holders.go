@@ -216,9 +216,11 @@ func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact
 			return err
 		}
 	}
+	if hasProof(before) && !hasProof(h) {
+		b.proofs.note(s.Tessera, holder.Key, false)
+	}
 	switch {
 	case len(h.Fragments) == 0:
-		b.proofs.note(s.Tessera, holder.Key, false)
 		return tx.DropHolder(s.Tessera, holder.Key)
 	case b.noNews(before, h):
 		return nil

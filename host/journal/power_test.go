@@ -152,7 +152,7 @@ func (p *power) reopen() (err error) {
 }
 
 // faultSize is how many failed calls TestEveryCallFails makes.
-var faultSize = suite.Size{CI: 300, Nightly: 300}
+var faultSize = suite.FaultJournal
 
 // TestEveryCallFails lets every single call of every operation fail once with each error of a disk: the error
 // is told or made good, every acknowledged record is there after that and after the power is lost, and what

@@ -72,11 +72,7 @@ func (m *migration) keep(tx *catalog.Tx, id sdk.TesseraID, plan *fragment.Fragme
 		return err
 	}
 	if _, err := tx.Plan(id); errors.Is(err, catalog.ErrNotFound) {
-		err = tx.PutPlan(catalog.PlanRow{
-			Tessera: id, Owner: plan.Owner(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
-			Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: plan.Owner() == m.Owner,
-		})
-		if err != nil {
+		if err := tx.PutPlan(catalog.RowOf(plan, m.Owner)); err != nil {
 			return err
 		}
 	} else if err != nil {

@@ -284,10 +284,7 @@ func (s *Service) enter(plan *fragment.FragmentPlan) error {
 		if _, err := tx.Plan(plan.Tessera); !errors.Is(err, catalog.ErrNotFound) {
 			return err
 		}
-		return tx.PutPlan(catalog.PlanRow{
-			Tessera: plan.Tessera, Owner: s.Owner.Key(), Tier: int(plan.Tier), Data: plan.Data, Parity: plan.Parity,
-			Copies: plan.Copies, ShardSize: plan.ShardSize(), Own: true,
-		})
+		return tx.PutPlan(catalog.RowOf(plan, s.Owner.Key()))
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // faultSize is how many failed calls TestEveryCallFails makes.
-var faultSize = suite.Size{CI: 800, Nightly: 800}
+var faultSize = suite.FaultRebuild
 
 // TestEveryCallFails lets every single call of a rebuild fail once with each error of a disk. Either the
 // rebuild fails, and is to be done again, or all is there but for what a document says that it could not

@@ -301,10 +301,7 @@ func (r *run) plans(ctx context.Context) error {
 		}
 		r.Plans++
 		r.progress("plans")
-		part = append(part, catalog.PlanRow{
-			Tessera: p.Tessera, Owner: p.Owner(), Tier: int(p.Tier), Data: p.Data, Parity: p.Parity,
-			Copies: p.Copies, ShardSize: p.ShardSize(), Own: own,
-		})
+		part = append(part, catalog.RowOf(p, r.Owner))
 		if len(part) < step {
 			return nil
 		}

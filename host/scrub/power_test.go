@@ -20,7 +20,7 @@ import (
 )
 
 // faultSize is how many failed calls TestEveryCallFails makes.
-var faultSize = suite.Size{CI: 80, Nightly: 80}
+var faultSize = suite.FaultScrub
 
 // TestEveryCallFails lets every single call of a scrub, which puts a damaged object aside and finds one
 // missing, fail once with each error of a disk. What is whole stays where it is and is not accused, what was

@@ -133,7 +133,7 @@ func (p *power) remove(t sdk.TesseraID, ext string) error {
 }
 
 // faultSize is how many failed calls TestEveryCallFails makes.
-var faultSize = suite.Size{CI: 400, Nightly: 400}
+var faultSize = suite.FaultSidecar
 
 // TestEveryCallFails lets every single call of every operation fail once with each error of a disk: the error
 // is told or made good, and every other document is as it was acknowledged, now and after the power is lost.

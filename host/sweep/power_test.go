@@ -216,7 +216,7 @@ func interrupt(t *testing.T, seed uint64, acts []int) int {
 }
 
 // faultSize is how many failed calls TestEveryCallFails makes.
-var faultSize = suite.Size{CI: 1500, Nightly: 1500}
+var faultSize = suite.FaultSweep
 
 // TestEveryCallFails lets every single call of a sweep fail once with each error of a disk; of those that
 // list one of its many folders, each with one of the errors. What is needed is there after that and after the

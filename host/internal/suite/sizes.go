@@ -5,6 +5,7 @@ package suite
 var (
 	// Crash points: the power goes before a call that changes the disk (G1).
 	PowerStore   = Size{50_000, 5_000_000} // every sequence of up to three operations of the object store
+	PowerCare    = Size{5_000, 200_000}    // what the store does to look after itself
 	PowerJournal = Size{10_000, 500_000}
 	PowerSidecar = Size{5_000, 200_000}
 	PowerArchive = Size{3_000, 500_000} // creations and deletions
@@ -31,6 +32,7 @@ var (
 
 	// Faults of the medium (G7).
 	RotStore    = Size{2_000, 200_000}
+	RotNode     = Size{2_000, 200_000} // found by a scrub and healed from peers
 	RotSalvage  = Size{100, 20_000}
 	RotIndexLog = Size{9, 1_500}
 
@@ -43,6 +45,12 @@ var (
 	FaultArchive  = Size{200, 200}
 	FaultCustody  = Size{150, 150}
 	FaultLegacy   = Size{300, 300}
+	FaultSidecar  = Size{400, 400}
+	FaultJournal  = Size{300, 300}
+	FaultSweep    = Size{1_500, 1_500}
+	FaultScrub    = Size{80, 80}
+	FaultHeal     = Size{60, 60}
+	FaultRebuild  = Size{800, 800}
 	FullStore     = Size{4_000, 1_000_000} // operations on a disk that is full most of the time
 	FullIndex     = Size{12, 200}          // levels of fullness of a real file system under the index
 	FullIndexRace = Size{3, 100}           // disks filled while Badger tidies
@@ -51,6 +59,7 @@ var (
 	Repairs      = Size{10_000, 5_000_000}
 	Thrash       = Size{2, 5_000}
 	Flaps        = Size{1, 200} // networks that flap for a month
+	FlapWorlds   = Size{4, 200} // the same, simulated
 	ChurnYears   = Size{200, 20_000}
 	ControlYears = Size{1_000, 50_000}
 

@@ -9,7 +9,7 @@ import (
 )
 
 // flappingWorlds are worlds of 200 peers and 50 tesseras, looked at for a month.
-var flappingWorlds = suite.Size{CI: 4, Nightly: 200}
+var flappingWorlds = suite.FlapWorlds
 
 const (
 	month   = 30 * 24 * time.Hour

@@ -320,12 +320,9 @@ func TestWhatIsUnderWayCountsAsPromised(t *testing.T) {
 	other := *o
 	inside, body := make(chan struct{}), io.Reader(bytes.NewReader(o.shards[0]))
 	proceed := make(chan struct{})
+	var first sync.Once
 	slow := readerFunc(func(p []byte) (int, error) {
-		select {
-		case inside <- struct{}{}:
-			<-proceed
-		default:
-		}
+		first.Do(func() { inside <- struct{}{}; <-proceed })
 		return body.Read(p)
 	})
 	done := make(chan error)

@@ -111,7 +111,7 @@ func run(t *testing.T, binary, room, bug string, tests []string) (string, error)
 	t.Helper()
 	c := exec.CommandContext(t.Context(), binary, "-test.run", "^("+strings.Join(tests, "|")+")$", "-test.failfast")
 	c.Dir = path(t, room)
-	c.Env = append(os.Environ(), envPlanted+"="+bug, suite.EnvSizes+"=") // CI sizes find them
+	c.Env = append(os.Environ(), envPlanted+"="+bug, suite.EnvSizes+"=", suite.EnvSuites+"=") // CI sizes find them
 	out, err := c.CombinedOutput()
 	return string(out), err
 }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/restore"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
@@ -24,10 +23,7 @@ func (l *local) deleted(id sdk.TesseraID) error {
 	}
 	var tomb *tessera.Tombstone
 	if err == nil {
-		tomb, err = tessera.ParseTombstone(text)
-	}
-	if err == nil && tomb.Tessera != id {
-		err = tessera.ErrOtherTessera
+		tomb, err = tessera.TombstoneOf(id, text)
 	}
 	if err == nil {
 		err = tomb.Verify(l.buriedBy(tomb))
@@ -46,8 +42,8 @@ func (l *local) buriedBy(tomb *tessera.Tombstone) sdk.OwnerKey {
 	if err != nil {
 		return tomb.Owner
 	}
-	plan, err := fragment.OpenPlan(text)
-	if err != nil || plan.Tessera != tomb.Tessera {
+	plan, err := planOf(tomb.Tessera, text)
+	if err != nil {
 		return tomb.Owner
 	}
 	return plan.Owner()

@@ -176,12 +176,9 @@ func (p papers) tombstone(id sdk.TesseraID) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	t, err := tessera.ParseTombstone(text)
+	t, err := tessera.TombstoneOf(id, text)
 	if err == nil {
 		err = t.Verify(t.Owner)
-	}
-	if err == nil && t.Tessera != id {
-		err = tessera.ErrOtherTessera
 	}
 	return int64(len(text)), err
 }

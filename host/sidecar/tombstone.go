@@ -31,12 +31,9 @@ func (s *Shelf) Buried(id sdk.TesseraID, owner sdk.OwnerKey, log *slog.Logger) (
 }
 
 func checkTombstone(doc []byte, id sdk.TesseraID, owner sdk.OwnerKey) error {
-	t, err := tessera.ParseTombstone(doc)
+	t, err := tessera.TombstoneOf(id, doc)
 	if err != nil {
 		return err
-	}
-	if t.Tessera != id {
-		return tessera.ErrOtherTessera
 	}
 	return t.Verify(owner)
 }

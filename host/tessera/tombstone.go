@@ -48,6 +48,15 @@ func (t *Tombstone) signed() []byte {
 // Bytes gives the tombstone file. The caller owns it.
 func (t *Tombstone) Bytes() []byte { return appendSignature(t.signed(), t.Signature) }
 
+// TombstoneOf is ParseTombstone for that of a tessera; one of another is ErrOtherTessera.
+func TombstoneOf(id sdk.TesseraID, b []byte) (*Tombstone, error) {
+	t, err := ParseTombstone(b)
+	if err == nil && t.Tessera != id {
+		return nil, ErrOtherTessera
+	}
+	return t, err
+}
+
 // ParseTombstone reads a tombstone file. It checks the form alone: see Verify.
 func ParseTombstone(b []byte) (*Tombstone, error) {
 	if len(b) > maxTombstone {

@@ -26,11 +26,11 @@ func (n *network) Others(ctx context.Context, t sdk.TesseraID) ([]identity.Conta
 }
 
 // Owners implements repair.Network.
-func (n *network) Owners() map[sdk.OwnerKey]bool {
-	alive := map[sdk.OwnerKey]bool{}
+func (n *network) Owners() map[sdk.OwnerKey][]identity.Contact {
+	alive := map[sdk.OwnerKey][]identity.Contact{}
 	for _, k := range n.dht.Peers() {
 		if k.Silent == 0 {
-			alive[k.Owner] = true
+			alive[k.Owner] = append(alive[k.Owner], k.Contact)
 		}
 	}
 	return alive

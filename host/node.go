@@ -247,7 +247,7 @@ func (n *Node) joinServices() {
 	serveCustody(door, keeper)
 	serveAttest(door, attest.New(n.catalog, n.id.Node, time.Now))
 	serveAccounts(door, n.catalog, n.id.Owner.Key())
-	serveWatch(door, n.id.Node, n.repairer.LastChecked)
+	serveWatch(door, n.id.Node, n.repairer.Checked)
 	serveProofs(door, attest.NewProver(n.objects, n.catalog, n.id.Node, n.suspects.tell, n.log, time.Now))
 	n.dht.Register(n.net)
 	n.net.Handle(wire.KindPing, n.pong)

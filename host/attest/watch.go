@@ -8,12 +8,11 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// Watched answers who watches: when this node last checked each tessera it is asked about, as lastChecked
-// has it.
-func Watched(node *identity.Node, watcher sdk.NodeKey, q *wire.Watch, lastChecked func(sdk.TesseraID) time.Time, now time.Time) *wire.Checked {
-	times := make([]time.Time, len(q.GetTesseras()))
+// Watched answers who watches: what this node knows of each tessera it is asked about, as known has it.
+func Watched(node *identity.Node, watcher sdk.NodeKey, q *wire.Watch, known func(sdk.TesseraID) wire.Check, now time.Time) *wire.Checked {
+	checks := make([]wire.Check, len(q.GetTesseras()))
 	for i, id := range q.GetTesseras() {
-		times[i] = lastChecked(sdk.TesseraID(id))
+		checks[i] = known(sdk.TesseraID(id))
 	}
-	return wire.SignChecked(node, q, watcher, times, now)
+	return wire.SignChecked(node, q, watcher, checks, now)
 }

@@ -155,6 +155,7 @@ type DHT struct {
 	node   *identity.Node
 	config Config
 	tasks  sync.WaitGroup // questions under way
+	signed signedPointers
 
 	mu        sync.Mutex // guards below
 	core      *core.Core

@@ -171,7 +171,7 @@ func (d *DHT) plausible(in []*wire.Contact) []core.Node {
 func (d *DHT) verified(in []*wire.SignedPointer, target ID) []wire.Pointer {
 	out := make([]wire.Pointer, 0, len(in))
 	for _, m := range in {
-		p, err := wire.VerifyPointer(m, d.config.PowBits, d.config.Now())
+		p, err := d.signed.verify(m, d.config.PowBits, d.config.Now())
 		if err != nil || target != (ID{}) && ID(p.Tessera) != target {
 			d.config.Refused(RefusedPointer)
 			d.config.Log.Debug("pointer dropped", "err", err)

@@ -56,8 +56,8 @@ func (c *Client) prove(ctx context.Context, holder identity.Contact, claim proof
 	return p, proof.Check(q, claim.Size, answer.GetSlices())
 }
 
-// Watch asks a peer how long ago it checked each of these tesseras; a negative age is never.
-func (c *Client) Watch(ctx context.Context, to identity.Contact, tesseras []sdk.TesseraID) ([]time.Duration, error) {
+// Watch asks a peer how long ago it checked each of these tesseras, and which of them it is moving.
+func (c *Client) Watch(ctx context.Context, to identity.Contact, tesseras []sdk.TesseraID) ([]wire.CheckHeard, error) {
 	q := &wire.Watch{Nonce: make([]byte, 32)}
 	rand.Read(q.Nonce)
 	for _, t := range tesseras {

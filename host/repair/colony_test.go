@@ -55,6 +55,7 @@ type settler struct {
 	catalog *catalog.Catalog
 	book    *holders.Book
 	store   map[int][]byte
+	turns   *scatter.Turns
 	dead    bool
 	broken  bool // it cannot repair
 }
@@ -139,10 +140,11 @@ func (c *colony) settle(i int) {
 // starts begins the process of a node anew: only its index is as it was.
 func (m *settler) starts() {
 	link := &link{m}
+	m.turns = scatter.NewTurns()
 	distributor := scatter.NewDistributor(link, m.c.engine, m.book, scatter.Config{Concurrent: 1, Caps: &sdk.Caps{Replicas: 7, PerSubnet: 2}})
 	m.Service = repair.New(repair.Deps{
 		FS: crashfs.New(crashfs.Options{}), Network: link, Documents: link, Archive: link, Collect: m.collect,
-		Catalog: m.catalog, Book: m.book, Policy: m.c.engine, Distributor: distributor, Turns: scatter.NewTurns(), Keeper: m,
+		Catalog: m.catalog, Book: m.book, Policy: m.c.engine, Distributor: distributor, Turns: m.turns, Keeper: m,
 		Self: m.contact.Key, Owner: m.owner, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return m.c.clock },
 	}, repair.Config{Interval: colonyInterval, Replicas: 7, Proofs: 8})
 }
@@ -293,19 +295,20 @@ func (l *link) Prove(_ context.Context, to identity.Contact, claim proof.Claim, 
 	return speaker.Proof{}, errors.Join(err, proof.Check(q, claim.Size, answer))
 }
 
-func (l *link) Watch(_ context.Context, to identity.Contact, ids []sdk.TesseraID) (ages []time.Duration, err error) {
+func (l *link) Watch(_ context.Context, to identity.Contact, ids []sdk.TesseraID) (heard []wire.CheckHeard, err error) {
 	o, err := l.to(to)
 	if err != nil {
 		return nil, err
 	}
 	for _, id := range ids {
-		age := time.Duration(-1)
-		if at := o.LastChecked(id); !at.IsZero() {
-			age = l.c.clock.Sub(at)
+		said := o.Checked(id)
+		h := wire.CheckHeard{Age: -1, Moving: said.Moving}
+		if !said.At.IsZero() {
+			h.Age = l.c.clock.Sub(said.At)
 		}
-		ages = append(ages, age)
+		heard = append(heard, h)
 	}
-	return ages, nil
+	return heard, nil
 }
 
 func (l *link) Others(context.Context, sdk.TesseraID) (all []identity.Contact, err error) {
@@ -356,6 +359,6 @@ func (l *link) Pack(context.Context, sdk.TesseraID, io.Writer) error { return fs
 func (l *link) Locate(c identity.Contact) identity.Contact           { return c }
 func (l *link) Ping(_ context.Context, c identity.Contact) error     { _, err := l.to(c); return err }
 func (l *link) RoundTrip(identity.Contact) time.Duration             { return 0 }
-func (l *link) Owners() map[sdk.OwnerKey]bool                        { return nil }
+func (l *link) Owners() map[sdk.OwnerKey][]identity.Contact          { return nil }
 func (l *link) Seen(sdk.NodeKey) time.Time                           { return l.c.met }
 func (l *link) Subnet() string                                       { return identity.Subnet(l.contact.Addr.Addr()).String() }

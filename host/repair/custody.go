@@ -15,6 +15,7 @@ import (
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/health"
+	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -142,7 +143,7 @@ func (s *Service) keptPlan(tx *catalog.Tx, t sdk.TesseraID) (catalog.PlanRow, er
 }
 
 // visitPage asks the holders of what is due in this round and gives the ids of what was asked about, in order.
-func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, alive map[sdk.OwnerKey]bool, sample *sample) ([]sdk.TesseraID, *sdk.Weather, error) {
+func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, alive map[sdk.OwnerKey][]identity.Contact, sample *sample) ([]sdk.TesseraID, *sdk.Weather, error) {
 	due, watched, err := s.duties(page, round, alive)
 	if err != nil {
 		return nil, nil, err
@@ -159,7 +160,7 @@ func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, aliv
 
 // duties tells of a page what is to be checked in this round, and of what others are to be asked whether
 // they check it.
-func (s *Service) duties(page []keptRow, round int, alive map[sdk.OwnerKey]bool) (due, watched []*patient, err error) {
+func (s *Service) duties(page []keptRow, round int, alive map[sdk.OwnerKey][]identity.Contact) (due, watched []*patient, err error) {
 	ids := make([]sdk.TesseraID, len(page))
 	for i, k := range page {
 		ids[i] = k.row.Tessera
@@ -170,7 +171,7 @@ func (s *Service) duties(page []keptRow, round int, alive map[sdk.OwnerKey]bool)
 	}
 	for i, k := range page {
 		p := &patient{row: k.row, mine: k.mine, kept: true, holders: known[i]}
-		p.turn = turnOf(k.row.Tessera, s.Self, p.holders, alive[k.row.Owner])
+		p.turn = turnOf(k.row.Tessera, s.Self, p.holders, len(alive[k.row.Owner]) > 0)
 		duty := p.turn.duty(k.row.Tessera, round)
 		switch {
 		case duty == check || len(p.holders) == 0 || !k.row.IllSince.IsZero():
@@ -227,7 +228,7 @@ func (s *Service) noteVerified(patients []*patient) {
 
 // examineKept assesses a page of what was checked, looks for holders it does not know where something is
 // missing, and gives what falls to this node to repair.
-func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive map[sdk.OwnerKey]bool) (mine []*patient, err error) {
+func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive map[sdk.OwnerKey][]identity.Contact) (mine []*patient, err error) {
 	ill, err := s.assessKept(ctx, ids)
 	if err != nil || len(ill) == 0 {
 		return nil, err
@@ -240,12 +241,17 @@ func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive ma
 		return nil, err
 	}
 	for _, p := range ill {
-		p.turn = turnOf(p.row.Tessera, s.Self, p.holders, alive[p.row.Owner])
+		p.turn = turnOf(p.row.Tessera, s.Self, p.holders, len(alive[p.row.Owner]) > 0)
 		if s.Now().Sub(p.row.IllSince) >= p.turn.patience(s.config.Interval) {
-			s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
-				"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)
 			mine = append(mine, p)
 		}
+	}
+	if mine, err = s.leaveToMovers(ctx, mine, alive); err != nil {
+		return nil, err
+	}
+	for _, p := range mine {
+		s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
+			"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)
 	}
 	return s.summed(mine), nil
 }

@@ -53,7 +53,7 @@ func TestEverybodyChecksAlsoWhenStartedDaily(t *testing.T) {
 		}
 	}
 	for i, m := range c.members {
-		at := m.LastChecked(c.plan.Tessera)
+		at := m.Checked(c.plan.Tessera).At
 		if at.IsZero() || c.clock.Sub(at) > 8*colonyInterval {
 			t.Errorf("node %d checked last at %v, it is %v", i, at, c.clock)
 		}

@@ -42,13 +42,13 @@ type Network interface {
 	// Prove challenges a peer for a fragment and checks the answer, which is proof.ErrWrong when it
 	// proves nothing.
 	Prove(ctx context.Context, holder identity.Contact, c proof.Claim, nonce [32]byte, whole bool) (peer.Proof, error)
-	// Watch asks a peer how long ago it checked each of these tesseras; a negative age is never.
-	Watch(ctx context.Context, to identity.Contact, tesseras []sdk.TesseraID) ([]time.Duration, error)
+	// Watch asks a peer how long ago it checked each of these tesseras, and which of them it is moving.
+	Watch(ctx context.Context, to identity.Contact, tesseras []sdk.TesseraID) ([]wire.CheckHeard, error)
 	// Others names those who may hold fragments of a tessera, but for those who are known to be out of
 	// reach.
 	Others(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error)
-	// Owners tells which owners have a node that is not known to be silent.
-	Owners() map[sdk.OwnerKey]bool
+	// Owners gives the nodes of owners that are not known to be silent.
+	Owners() map[sdk.OwnerKey][]identity.Contact
 	// Seen is when a peer was last heard of; zero is never.
 	Seen(sdk.NodeKey) time.Time
 	// Self is this node as one that could hold a fragment of a tessera.

@@ -258,13 +258,13 @@ func (w *ward) Ping(_ context.Context, c identity.Contact) error {
 
 // What a holder asks; an owner's node does not.
 
-func (w *ward) Watch(context.Context, identity.Contact, []sdk.TesseraID) ([]time.Duration, error) {
+func (w *ward) Watch(context.Context, identity.Contact, []sdk.TesseraID) ([]wire.CheckHeard, error) {
 	return nil, errors.New("an owner watches nobody")
 }
 
 func (w *ward) Others(context.Context, sdk.TesseraID) ([]identity.Contact, error) { return nil, nil }
 
-func (w *ward) Owners() map[sdk.OwnerKey]bool { return nil }
+func (w *ward) Owners() map[sdk.OwnerKey][]identity.Contact { return nil }
 
 func (w *ward) Seen(k sdk.NodeKey) time.Time { return w.peers[k].met }
 

@@ -9,8 +9,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/quicnet"
+	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -18,9 +20,14 @@ import (
 // rounds, and rounds take their time.
 const fresh = 6
 
-// LastChecked is when this node last checked the health of a tessera; zero is never. What it did before
+// Checked is what this node says of a tessera to those who watch it.
+func (s *Service) Checked(t sdk.TesseraID) wire.Check {
+	return wire.Check{At: s.lastChecked(t), Moving: s.Turns.Taken(t)}
+}
+
+// lastChecked is when this node last checked the health of a tessera; zero is never. What it did before
 // it was started the last time shows in the holders' rows: they say when a holder last gave its word.
-func (s *Service) LastChecked(t sdk.TesseraID) time.Time {
+func (s *Service) lastChecked(t sdk.TesseraID) time.Time {
 	last := s.rounds.lastChecked(t)
 	if !last.IsZero() {
 		return last
@@ -40,44 +47,57 @@ func (s *Service) LastChecked(t sdk.TesseraID) time.Time {
 // watch asks those who come first for each tessera when they last checked it, and gives the tesseras that
 // nobody did check: they fall to this node. Who does not answer loses its place in the order.
 func (s *Service) watch(ctx context.Context, patients []*patient) (alone []*patient, err error) {
-	byKey := map[sdk.NodeKey]*visit{}
+	asked := map[sdk.NodeKey]*visit{}
 	for _, p := range patients {
 		for _, h := range p.turn.ahead {
-			v := byKey[h.Key]
-			if v == nil {
-				v = &visit{holder: h}
-				byKey[h.Key] = v
-			}
-			v.patients = append(v.patients, p)
+			toAsk(asked, h, p)
 		}
 	}
+	attended := map[sdk.TesseraID]bool{}
+	err = s.inquire(ctx, asked, func(p *patient, c wire.CheckHeard) {
+		if c.Age >= 0 && c.Age <= fresh*s.config.Interval {
+			attended[p.row.Tessera] = true
+		}
+	})
+	return slices.DeleteFunc(patients, func(p *patient) bool { return attended[p.row.Tessera] }), err
+}
+
+// toAsk adds a question about a tessera to those for a node.
+func toAsk(asked map[sdk.NodeKey]*visit, h catalog.Holder, about *patient) {
+	v := asked[h.Key]
+	if v == nil {
+		v = &visit{holder: h}
+		asked[h.Key] = v
+	}
+	v.patients = append(v.patients, about)
+}
+
+// inquire asks nodes what they do about tesseras and hands on each answer, one at a time.
+func (s *Service) inquire(ctx context.Context, asked map[sdk.NodeKey]*visit, heard func(*patient, wire.CheckHeard)) error {
 	var (
-		mu       sync.Mutex // guards attended
-		attended = map[sdk.TesseraID]bool{}
-		g        errgroup.Group
+		mu sync.Mutex // one answer at a time
+		g  errgroup.Group
 	)
 	g.SetLimit(askedAtOnce)
-	for _, v := range byKey {
+	for _, v := range asked {
 		g.Go(func() error {
-			ages, err := s.ages(ctx, v)
+			checks, err := s.checksOf(ctx, v)
 			mu.Lock()
 			defer mu.Unlock()
-			for i, age := range ages {
-				if age >= 0 && age <= fresh*s.config.Interval {
-					attended[v.patients[i].row.Tessera] = true
-				}
+			for i, c := range checks {
+				heard(v.patients[i], c)
 			}
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	return slices.DeleteFunc(patients, func(p *patient) bool { return attended[p.row.Tessera] }), ctx.Err()
+	return ctx.Err()
 }
 
-// ages asks one node; one that cannot be reached is silent.
-func (s *Service) ages(ctx context.Context, v *visit) ([]time.Duration, error) {
+// checksOf asks one node; one that cannot be reached is silent.
+func (s *Service) checksOf(ctx context.Context, v *visit) ([]wire.CheckHeard, error) {
 	contact, ok := holders.Contact(v.holder)
 	if !ok {
 		return nil, nil
@@ -85,9 +105,9 @@ func (s *Service) ages(ctx context.Context, v *visit) ([]time.Duration, error) {
 	contact = s.Network.Locate(contact)
 	asking, cancel := context.WithTimeout(ctx, attestPatience)
 	defer cancel()
-	ages, err := s.Network.Watch(asking, contact, tesserasOf(v.patients))
+	checks, err := s.Network.Watch(asking, contact, tesserasOf(v.patients))
 	if err == nil {
-		return ages, nil
+		return checks, nil
 	}
 	if ctx.Err() == nil && unreachable(err) {
 		s.rounds.silent(v.holder.Key, s.Now())

@@ -38,6 +38,14 @@ func (t *Turns) Try(id sdk.TesseraID) (done func()) {
 	return done
 }
 
+// Taken tells whether somebody has the turn at a tessera.
+func (t *Turns) Taken(id sdk.TesseraID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, taken := t.busy[id]
+	return taken
+}
+
 func (t *Turns) try(id sdk.TesseraID) (done func(), wait <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

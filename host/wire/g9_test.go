@@ -70,7 +70,7 @@ func TestStrangersStatements(t *testing.T) {
 			},
 		},
 		"FuzzCheckedStatement": {
-			wire.SignChecked(id.Node, sampleWatch(), filled(4), sampleTimes(), when),
+			wire.SignChecked(id.Node, sampleWatch(), filled(4), sampleChecks(), when),
 			func(m wire.Message) {
 				wire.VerifyChecked(m.(*wire.Checked), sampleWatch(), id.Node.Key(), filled(4))
 			},

@@ -49,10 +49,10 @@ func TestProofSignature(t *testing.T) {
 func TestCheckedSignature(t *testing.T) {
 	id := fixed(t)
 	q := sampleWatch()
-	m := wire.SignChecked(id.Node, q, filled(4), sampleTimes(), when)
-	ages, err := wire.VerifyChecked(m, q, id.Node.Key(), filled(4))
-	if err != nil || !slices.Equal(ages, []time.Duration{-1, time.Hour}) {
-		t.Fatalf("%v, %v", ages, err)
+	m := wire.SignChecked(id.Node, q, filled(4), sampleChecks(), when)
+	heard, err := wire.VerifyChecked(m, q, id.Node.Key(), filled(4))
+	if err != nil || !slices.Equal(heard, []wire.CheckHeard{{Age: -1}, {Age: time.Hour, Moving: true}}) {
+		t.Fatalf("%v, %v", heard, err)
 	}
 	for name, c := range changes(m) {
 		if _, err := wire.VerifyChecked(c.(*wire.Checked), q, id.Node.Key(), filled(4)); !errors.Is(err, wire.ErrSignature) && !errors.Is(err, wire.ErrMalformed) {
@@ -68,5 +68,14 @@ func TestCheckedSignature(t *testing.T) {
 	short.Times = short.Times[:8]
 	if _, err := wire.VerifyChecked(short, q, id.Node.Key(), filled(4)); !errors.Is(err, wire.ErrMalformed) {
 		t.Errorf("about one of two: %v", err)
+	}
+	short = proto.Clone(m).(*wire.Checked)
+	short.Moving = short.Moving[:1]
+	if _, err := wire.VerifyChecked(short, q, id.Node.Key(), filled(4)); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("moving one of two: %v", err)
+	}
+	still := wire.SignChecked(id.Node, q, filled(4), []wire.Check{{}, {}}, when)
+	if heard, err := wire.VerifyChecked(still, q, id.Node.Key(), filled(4)); err != nil || len(still.GetMoving()) != 0 || heard[1] != (wire.CheckHeard{Age: -1}) {
+		t.Errorf("nothing moves: %v, %v, %v", still.GetMoving(), heard, err)
 	}
 }

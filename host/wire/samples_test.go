@@ -90,7 +90,7 @@ func sampleWatch() *wire.Watch {
 	return q
 }
 
-func sampleTimes() []time.Time { return []time.Time{{}, when.Add(-time.Hour)} }
+func sampleChecks() []wire.Check { return []wire.Check{{}, {At: when.Add(-time.Hour), Moving: true}} }
 
 // samples has a message of every kind, every field set.
 func samples(t testing.TB) []wire.Message {
@@ -135,6 +135,6 @@ func samples(t testing.TB) []wire.Message {
 		sampleChallenge(),
 		wire.SignProof(id.Node, sampleChallenge(), filled(4), sampleSlices(), filled(8), when),
 		sampleWatch(),
-		wire.SignChecked(id.Node, sampleWatch(), filled(4), sampleTimes(), when),
+		wire.SignChecked(id.Node, sampleWatch(), filled(4), sampleChecks(), when),
 	}
 }

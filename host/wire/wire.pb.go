@@ -2027,7 +2027,7 @@ func (x *Proof) GetSignature() []byte {
 	return nil
 }
 
-// Watch asks when the peer last checked the health of these tesseras.
+// Watch asks when the peer last checked the health of these tesseras, and which it is moving just now.
 type Watch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`       // 32 fresh random bytes
@@ -2082,13 +2082,16 @@ func (x *Watch) GetTesseras() [][]byte {
 
 // Checked answers Watch, for all tesseras of the request.
 type Checked struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Holder        []byte                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`     // node key of who answers
-	Verifier      []byte                 `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"` // node key of who asked
-	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
-	Times         []byte                 `protobuf:"bytes,5,opt,name=times,proto3" json:"times,omitempty"`         // for each tessera, in the order of the request, 8 bytes: when, in ms; 0 = never
-	Signature     []byte                 `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"` // by the node key of who answers
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Holder    []byte                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`     // node key of who answers
+	Verifier  []byte                 `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"` // node key of who asked
+	Nonce     []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	TimeMs    int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	Times     []byte                 `protobuf:"bytes,5,opt,name=times,proto3" json:"times,omitempty"`         // for each tessera, in the order of the request, 8 bytes: when, in ms; 0 = never
+	Signature []byte                 `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"` // by the node key of who answers
+	// For each tessera, in the order of the request, 1 byte: 1 where the peer is placing fragments of it just
+	// now, else 0. Empty where it is so of none.
+	Moving        []byte `protobuf:"bytes,7,opt,name=moving,proto3" json:"moving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2161,6 +2164,13 @@ func (x *Checked) GetTimes() []byte {
 func (x *Checked) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
+	}
+	return nil
+}
+
+func (x *Checked) GetMoving() []byte {
+	if x != nil {
+		return x.Moving
 	}
 	return nil
 }
@@ -2299,14 +2309,15 @@ const file_wire_proto_rawDesc = "" +
 	"\tsignature\x18\a \x01(\fR\tsignature\"9\n" +
 	"\x05Watch\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x1a\n" +
-	"\btesseras\x18\x02 \x03(\fR\btesseras\"\xa0\x01\n" +
+	"\btesseras\x18\x02 \x03(\fR\btesseras\"\xb8\x01\n" +
 	"\aChecked\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\fR\x06holder\x12\x1a\n" +
 	"\bverifier\x18\x02 \x01(\fR\bverifier\x12\x14\n" +
 	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12\x17\n" +
 	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x14\n" +
 	"\x05times\x18\x05 \x01(\fR\x05times\x12\x1c\n" +
-	"\tsignature\x18\x06 \x01(\fR\tsignature*\xaf\x02\n" +
+	"\tsignature\x18\x06 \x01(\fR\tsignature\x12\x16\n" +
+	"\x06moving\x18\a \x01(\fR\x06moving*\xaf\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\r\n" +

@@ -185,8 +185,8 @@ func (c *custodian) Prove(context.Context, identity.Contact, proof.Claim, [32]by
 	return peer.Proof{}, nil
 }
 
-func (c *custodian) Watch(_ context.Context, _ identity.Contact, ids []sdk.TesseraID) ([]time.Duration, error) {
-	return make([]time.Duration, len(ids)), nil // checked just now
+func (c *custodian) Watch(_ context.Context, _ identity.Contact, ids []sdk.TesseraID) ([]wire.CheckHeard, error) {
+	return make([]wire.CheckHeard, len(ids)), nil // checked just now
 }
 
 func (c *custodian) Others(context.Context, sdk.TesseraID) ([]identity.Contact, error) {
@@ -194,7 +194,7 @@ func (c *custodian) Others(context.Context, sdk.TesseraID) ([]identity.Contact, 
 }
 func (c *custodian) Locate(at identity.Contact) identity.Contact  { return at }
 func (c *custodian) Ping(context.Context, identity.Contact) error { return nil }
-func (c *custodian) Owners() map[sdk.OwnerKey]bool                { return nil }
+func (c *custodian) Owners() map[sdk.OwnerKey][]identity.Contact  { return nil }
 func (c *custodian) Seen(sdk.NodeKey) time.Time                   { return time.Time{} }
 func (c *custodian) Self(sdk.TesseraID) scatter.Candidate         { return scatter.Candidate{} }
 func (c *custodian) Subnet() string                               { return "10.9.9.0/24" }

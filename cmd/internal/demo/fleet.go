@@ -42,17 +42,24 @@ type node struct {
 // holder for more proofs.
 const impatient = `[replication]
 replicas = %d
-repair_interval = "2s"
+repair_interval = "%s"
 repair_jitter = "500ms"
 proofs_per_holder = 2
 `
+
+// roundsApart is how often nodes look after themselves. In a round everybody asks everybody, and all of
+// them share this machine: what a round costs it grows with the square of their number.
+func roundsApart(holders int) time.Duration {
+	const few, often = 12, 2 * time.Second
+	return max(often, often*time.Duration(holders*holders)/(few*few))
+}
 
 // wantedReplicas is how many peers a tessera is to be on, where there are so many.
 const wantedReplicas = 7
 
 // configure writes the configuration for so many holders.
 func (f *fleet) configure(holders int) error {
-	return os.WriteFile(f.config, fmt.Appendf(nil, impatient, min(holders, wantedReplicas)), 0o600)
+	return os.WriteFile(f.config, fmt.Appendf(nil, impatient, min(holders, wantedReplicas), roundsApart(holders)), 0o600)
 }
 
 // start launches a node and waits until it serves.

@@ -64,20 +64,35 @@ const colonyInterval = 24 * time.Hour
 
 func newColony(t *testing.T, n int) *colony {
 	t.Helper()
-	c := &colony{t: t, clock: time.Unix(2_000_000_000, 0), apart: func(a, b *settler) bool { return false }}
-	c.engine = policy.New(policy.Deps{}, policy.Config{})
-	t.Cleanup(func() { _ = c.engine.Close() })
+	c := &colony{t: t}
 	c.publish()
+	c.begin(n)
+	return c
+}
+
+// again is a new colony about the same tessera, as it was at the beginning.
+func (c *colony) again() *colony {
+	c.t.Helper()
+	d := &colony{t: c.t, plan: c.plan, shards: c.shards}
+	d.begin(len(c.members))
+	return d
+}
+
+// begin lets so many settle and gives them the shards, by turns.
+func (c *colony) begin(n int) {
+	c.t.Helper()
+	c.clock, c.apart = time.Unix(2_000_000_000, 0), func(a, b *settler) bool { return false }
+	c.engine = policy.New(policy.Deps{}, policy.Config{})
+	c.t.Cleanup(func() { _ = c.engine.Close() })
 	for i := range n {
 		c.settle(i)
 	}
 	for i := range c.shards {
 		m := c.members[i%n]
 		if err := m.keep(i, c.shards[i]); err != nil {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
 	}
-	return c
 }
 
 // publish makes a tessera of 16+8.

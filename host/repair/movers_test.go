@@ -13,8 +13,9 @@ import (
 func TestARepairUnderWayIsWaitedFor(t *testing.T) {
 	const nodes = 12
 	rounds := map[bool]int{}
+	c := newColony(t, nodes)
 	for _, moving := range []bool{false, true} {
-		c := newColony(t, nodes)
+		c = c.again()
 		for range 3 {
 			c.round(inTurn(nodes))
 		}

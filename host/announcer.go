@@ -28,11 +28,17 @@ func newAnnouncer(d *dht.DHT, log *slog.Logger) *announcer {
 	return &announcer{announce: d.Announce, log: log, wake: make(chan struct{}, 1), waiting: map[sdk.TesseraID]bool{}}
 }
 
-// add notes a tessera of which a first fragment has come.
-func (a *announcer) add(t sdk.TesseraID) {
+// add notes a tessera of which a fragment has come. Only the first one is news: a pointer names the holder,
+// not what it holds. A later one gives what could not be announced another chance.
+func (a *announcer) add(t sdk.TesseraID, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waiting[t] = true
+	if first {
+		a.waiting[t] = true
+	}
+	if len(a.waiting) == 0 {
+		return
+	}
 	select {
 	case a.wake <- struct{}{}:
 	default:

@@ -29,7 +29,7 @@ func (s *Service) adopt(plan *fragment.FragmentPlan, text []byte) error {
 		return notDurable(s.Log, "adopt fragments", err)
 	}
 	if s.Stored != nil {
-		s.Stored(plan.Tessera)
+		s.Stored(plan.Tessera, true) // by its plan: nobody was told of it yet
 	}
 	return nil
 }
@@ -40,10 +40,8 @@ func unplanned(tx *catalog.Tx, t sdk.TesseraID) (bool, error) {
 	if err == nil || !errors.Is(err, catalog.ErrNotFound) {
 		return false, err
 	}
-	for _, err := range tx.Fragments(t) {
-		return err == nil, err
-	}
-	return false, nil
+	none, err := keepsNone(tx, t)
+	return !none && err == nil, err
 }
 
 // planned writes the row of a plan with the first fragment under it. Fragments that were here before, without

@@ -71,8 +71,9 @@ type Deps struct {
 	Peers     func() int // peers known, for the share of one holder
 	// Proves challenges a peer for a fragment that it says it holds, and gives nil when it proved it.
 	Proves func(ctx context.Context, holder sdk.NodeKey, c proof.Claim) error
-	// Stored is told of each tessera of which a fragment came; it returns at once.
-	Stored func(sdk.TesseraID)
+	// Stored is told of each tessera of which a fragment came, and whether it is the first one kept here; it
+	// returns at once.
+	Stored func(t sdk.TesseraID, first bool)
 	// GivenUp is told of fragments, or of all of a tessera, before the index forgets them, for whoever wrote
 	// down elsewhere that they are kept; nil is nobody.
 	GivenUp func(t sdk.TesseraID, indexes ...int) error
@@ -211,8 +212,12 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 	if err := s.keepPlan(plan.Tessera, planBytes); err != nil {
 		return notDurable(s.Log, "store plan", err)
 	}
+	var first bool
 	err = s.Catalog.Update(func(tx *catalog.Tx) error {
 		if err := s.notDeleted(plan.Tessera); err != nil { // while the body came
+			return err
+		}
+		if first, err = keepsNone(tx, plan.Tessera); err != nil {
 			return err
 		}
 		if err := s.planned(tx, plan); err != nil {
@@ -234,9 +239,17 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 		return notDurable(s.Log, "record fragment", err)
 	}
 	if s.Stored != nil {
-		s.Stored(plan.Tessera)
+		s.Stored(plan.Tessera, first)
 	}
 	return nil
+}
+
+// keepsNone tells whether no fragment of a tessera is in the index.
+func keepsNone(tx *catalog.Tx, t sdk.TesseraID) (bool, error) {
+	for _, err := range tx.Fragments(t) {
+		return false, err
+	}
+	return true, nil
 }
 
 // arrival remembers why a body broke off, which is no fault of this disk.

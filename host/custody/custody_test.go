@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -231,6 +232,24 @@ func TestTheSameFragmentTwiceIsChargedOnce(t *testing.T) {
 	unread := iotest.ErrReader(errors.New("the body was asked for"))
 	if _, err := r.Replicate(t.Context(), o.sender, o.header(0), unread); err != nil {
 		t.Errorf("a fragment that is here: %v", err)
+	}
+}
+
+// TestOnlyTheFirstFragmentIsNews pushes several fragments of two tesseras, one of them twice.
+func TestOnlyTheFirstFragmentIsNews(t *testing.T) {
+	r, o, other := newRoom(t), newOffer(t), newOffer(t)
+	var news []bool
+	r.Stored = func(_ sdk.TesseraID, first bool) { news = append(news, first) }
+	for _, c := range []struct {
+		of    *offer
+		index int
+	}{{o, 0}, {o, 1}, {other, 1}, {o, 1}, {o, 4}, {other, 0}} {
+		if _, err := c.of.push(t, r, c.index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []bool{true, false, true, false, false}; !slices.Equal(news, want) {
+		t.Errorf("told of first fragments %v, want %v", news, want)
 	}
 }
 

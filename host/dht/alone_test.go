@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tesseras/tesseras/host/dht"
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // TestWhoWasMetIsSavedAtTheEnd, however short the run was.
@@ -48,6 +49,33 @@ func TestOneWhoIsAloneTriesAgainSoon(t *testing.T) {
 		}
 		if k, _ := a.Peer(houses[0].self.Key); k.LastSeen.Before(time.Now().Add(-10 * time.Second)) {
 			t.Errorf("still alone after ten seconds: %+v", k)
+		}
+	})
+}
+
+// TestRunNeedNotWaitForBootstrap, in virtual time: a node that is started anew tells within seconds what it
+// holds, also when it looks after itself before it has found anybody, as the daemon does.
+func TestRunNeedNotWaitForBootstrap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, houses := settle(t, 5, dht.Config{})
+		a := w.build(t, dht.Config{Holdings: func(context.Context) ([]sdk.TesseraID, error) {
+			return []sdk.TesseraID{tessera(1)}, nil
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error)
+		go func() { done <- a.Run(ctx) }()
+		synctest.Wait() // Run waits for its first step
+		if err := a.Bootstrap(ctx, []string{houses[0].self.Addr.String()}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if found, _ := houses[3].FindHolders(ctx, tessera(1)); len(found) != 1 {
+			t.Errorf("five seconds after the start %d holders are found", len(found))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

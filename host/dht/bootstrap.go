@@ -34,14 +34,23 @@ func (d *DHT) Bootstrap(ctx context.Context, addresses []string) error {
 		return nil
 	}
 	answered, errs := d.dialAll(ctx, addresses, remembered)
-	d.mu.Lock()
-	d.nextLook = d.config.Now().Add(d.lookAfter) // also when nobody answered: others may be starting as well
-	d.mu.Unlock()
+	d.lookSoon() // also when nobody answered: others may be starting as well
 	if answered == 0 {
 		return fmt.Errorf("%w: %w", ErrNoBootstrap, errors.Join(errs...))
 	}
 	d.explore(ctx)
 	return nil
+}
+
+// lookSoon has Run look around again after a first while, also when it has begun to wait already.
+func (d *DHT) lookSoon() {
+	d.mu.Lock()
+	d.nextLook = d.config.Now().Add(d.lookAfter)
+	d.mu.Unlock()
+	select {
+	case d.begun <- struct{}{}:
+	default:
+	}
 }
 
 // recall takes the remembered peers into the book, and lists whom to dial of them.

@@ -156,6 +156,7 @@ type DHT struct {
 	config Config
 	tasks  sync.WaitGroup // questions under way
 	signed signedPointers
+	begun  chan struct{} // has Run look again when its next step is due; holds one
 
 	mu        sync.Mutex // guards below
 	core      *core.Core
@@ -178,7 +179,7 @@ func New(network Network, node *identity.Node, config Config) *DHT {
 	config = config.withDefaults()
 	d := &DHT{
 		net: network, node: node, config: config,
-		calls: map[core.Query]context.CancelFunc{}, lookAfter: firstLook,
+		begun: make(chan struct{}, 1), calls: map[core.Query]context.CancelFunc{}, lookAfter: firstLook,
 	}
 	self := core.Place(identity.Contact{Key: node.Key(), Nonce: node.Nonce()})
 	d.core = core.New(self, config.core(d.sign), randomness(config.Random))

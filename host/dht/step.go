@@ -25,6 +25,9 @@ func (d *DHT) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return d.save(context.WithoutCancel(ctx))
+		case <-d.begun:
+			timer.Stop()
+			continue
 		case <-timer.C:
 		}
 		if err := d.Step(ctx); err != nil && ctx.Err() == nil {

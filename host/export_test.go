@@ -13,6 +13,7 @@ import (
 
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/dht"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/journal"
 	"github.com/tesseras/tesseras/host/policy"
@@ -135,3 +136,6 @@ func (n *Node) Refusals() map[string]uint64 { return n.refusals.all() }
 
 // OperatorOf is who runs another node, as far as this one has verified it.
 func (n *Node) OperatorOf(key sdk.NodeKey, owner sdk.OwnerKey) string { return n.operator(key, owner) }
+
+// Contacts keeps the peers a node knows in its index.
+func Contacts(c *catalog.Catalog) dht.Memory { return contacts{c} }

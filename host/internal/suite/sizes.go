@@ -76,6 +76,9 @@ var (
 	// Nodes that gather around one address.
 	Gathering = Size{12, 30}
 
+	// Nodes that converge in memory: identity, transport, DHT and contacts on disk.
+	Converging = Size{50, 500}
+
 	// Combinations of fragments that salvage is given.
 	SalvageSets = Size{32, 32}
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -128,15 +129,22 @@ func (c *colony) publish() {
 
 func (c *colony) settle(i int) {
 	c.t.Helper()
+	m := &settler{c: c, contact: identity.Contact{
+		Key: sdk.NodeKey{byte(i + 1), 9}, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 1}), 4433),
+	}}
+	m.begins()
+	c.members = append(c.members, m)
+}
+
+// begins gives a settler an empty disk.
+func (m *settler) begins() {
+	c := m.c
 	books, err := catalog.OpenMemory(catalog.Options{})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = books.Close() })
-	m := &settler{c: c, catalog: books, store: map[int][]byte{}, contact: identity.Contact{
-		Key: sdk.NodeKey{byte(i + 1), 9}, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 1}), 4433),
-	}}
-	m.owner = sdk.OwnerKey(m.contact.Key)
+	m.catalog, m.store, m.owner = books, map[int][]byte{}, sdk.OwnerKey(m.contact.Key)
 	now := func() time.Time { return c.clock }
 	first, period := holders.Periods(colonyInterval, 0)
 	m.book = holders.New(books, nothing{}, m.owner, holders.Config{Replicas: 7, First: first, Period: period, Proofs: true}, now)
@@ -149,8 +157,25 @@ func (c *colony) settle(i int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.members = append(c.members, m)
 }
+
+// loses is that a settler's disk is replaced by an empty one. It comes back as somebody else.
+func (m *settler) loses() {
+	m.contact.Key[2]++
+	m.dead = false
+	m.begins()
+}
+
+// spoils damages one of a settler's shards on the disk. It does not notice.
+func (m *settler) spoils() {
+	index := slices.Min(slices.Collect(maps.Keys(m.store)))
+	b := bytes.Clone(m.store[index])
+	b[len(b)/2] ^= 1
+	m.store[index] = b
+}
+
+// whole tells whether a settler has the very bytes of a shard.
+func (m *settler) whole(index int) bool { return bytes.Equal(m.store[index], m.c.shards[index]) }
 
 // starts begins the process of a node anew: only its index is as it was.
 func (m *settler) starts() {
@@ -188,13 +213,26 @@ func (c *colony) count() (distinct, copies int, each []int) {
 		}
 		each = append(each, len(m.store))
 		copies += len(m.store)
-		for i, b := range m.store {
-			if bytes.Equal(b, c.shards[i]) {
+		for i := range m.store {
+			if m.whole(i) {
 				seen[i] = true
 			}
 		}
 	}
 	return len(seen), copies, each
+}
+
+// copiesEach counts the copies of each shard that live nodes have.
+func (c *colony) copiesEach() []int {
+	out := make([]int, len(c.shards))
+	for _, m := range c.members {
+		for i := range m.store {
+			if !m.dead && m.whole(i) {
+				out[i]++
+			}
+		}
+	}
+	return out
 }
 
 func (m *settler) keep(index int, b []byte) error {
@@ -224,11 +262,11 @@ func (m *settler) Keep(_ context.Context, _ *fragment.FragmentPlan, index int, b
 func (m *settler) Yield(_ context.Context, t sdk.TesseraID, index int) error {
 	others := 0
 	for _, o := range m.c.members {
-		if o != m && !o.dead && o.store[index] != nil {
+		if o != m && !o.dead && o.whole(index) {
 			others++
 		}
 	}
-	if others == 0 {
+	if others == 0 && m.whole(index) {
 		m.c.t.Errorf("the last copy of shard %d is given up", index)
 	}
 	delete(m.store, index)

@@ -64,6 +64,36 @@ var bugs = []bug{
 		new: "} else if !planted(\"nonce reused\") {\n\t\t\tcrand.Read(r.Nonce[:])",
 	},
 	{
+		name: "no custody", room: "repair", file: "custody.go", found: "TestThrash", sound: "TestAColonyOutlivesWavesOfDeaths",
+		old: "func (s *Service) Custody(ctx context.Context) error {\n",
+		new: `func (s *Service) Custody(ctx context.Context) error {
+	if planted("no custody") {
+		return nil
+	}
+`,
+	},
+	{
+		name: "a holder forgets", room: "repair", file: "trim.go", found: "TestThrash", sound: "TestAColonyOutlivesWavesOfDeaths",
+		old: "if p.row.Copies > 1 {\n",
+		new: `if planted("a holder forgets") {
+		return s.Keeper.Yield(ctx, p.row.Tessera, p.mine[0])
+	}
+	if p.row.Copies > 1 {
+`,
+	},
+	{
+		name: "placed twice", room: "repair", file: "mend.go", found: "TestThrash", sound: "TestAColonyOutlivesWavesOfDeaths",
+		old: "wanting, newcomers := report.Wanting()\n",
+		new: `wanting, newcomers := report.Wanting()
+	if planted("placed twice") {
+		wanting = nil
+		for i := range p.plan.Total() {
+			wanting = append(wanting, health.Missing{Index: i, Copies: 1})
+		}
+	}
+`,
+	},
+	{
 		name: "ENOSPC ignored", room: "cas", file: "receive.go", found: "TestEveryOperationFailsOnce",
 		old: "if _, err := in.file.Write(now[:n]); err != nil {",
 		new: `if _, err := in.file.Write(now[:n]); err != nil && !planted("ENOSPC ignored") {`,

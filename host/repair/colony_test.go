@@ -59,6 +59,8 @@ type settler struct {
 	turns   *scatter.Turns
 	dead    bool
 	broken  bool // it cannot repair
+
+	meanwhile func() // happens once, while it gathers shards to repair
 }
 
 const colonyInterval = 24 * time.Hour
@@ -277,6 +279,10 @@ func (m *settler) Yield(_ context.Context, t sdk.TesseraID, index int) error {
 func (m *settler) collect(context.Context, sdk.TesseraID) (repair.Collected, error) {
 	if m.broken {
 		return nil, errors.New("the disk is full")
+	}
+	if happens := m.meanwhile; happens != nil {
+		m.meanwhile = nil
+		happens()
 	}
 	g := &gathered{s: &tale{plan: m.c.plan, shards: m.c.shards}, have: map[int]bool{}}
 	for _, o := range m.c.members {

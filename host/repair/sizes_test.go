@@ -8,4 +8,5 @@ var (
 	sizeRepairs  = suite.Repairs  // rebuilds from bad inputs (G14)
 	sizeFlaps    = suite.Flaps    // networks that flap for a month
 	sizeThrash   = suite.Thrash   // networks thrown about (G15)
+	sizeTogether = suite.Together // pairs of holders that repair at once (H5)
 )

@@ -59,6 +59,7 @@ var (
 	// Repair from bad inputs (G14), networks thrown about (G15), years of churn (G16).
 	Repairs      = Size{10_000, 5_000_000}
 	Thrash       = Size{2, 5_000}
+	Together     = Size{4, 600} // pairs of holders that repair at once
 	Flaps        = Size{1, 200} // networks that flap for a month
 	FlapWorlds   = Size{4, 200} // the same, simulated
 	ChurnYears   = Size{200, 20_000}

@@ -31,11 +31,15 @@ func TestAReceiversMemoryDoesNotFollowTheTessera(t *testing.T) {
 	}
 }
 
-// peak is the most memory in bytes that a process ever had resident.
-func peak(t *testing.T, pid int) (bytes int64) {
+// peak is the most memory in bytes that a process ever had resident, and resident what it has now.
+func peak(t *testing.T, pid int) (bytes int64)     { return memory(t, pid, "VmHWM") }
+func resident(t *testing.T, pid int) (bytes int64) { return memory(t, pid, "VmRSS") }
+
+// memory is what the system says of a process.
+func memory(t *testing.T, pid int, what string) (bytes int64) {
 	t.Helper()
 	for line := range strings.Lines(string(read(t, fmt.Sprintf("/proc/%d/status", pid)))) {
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &bytes); n == 1 {
+		if n, _ := fmt.Sscanf(line, what+": %d kB", &bytes); n == 1 {
 			return bytes << 10
 		}
 	}

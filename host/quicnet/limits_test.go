@@ -11,6 +11,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/tesseras/tesseras/host/internal/flood"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
 )
@@ -87,7 +88,11 @@ func TestRequestsHaveAPace(t *testing.T) {
 // came from it, whatever that was.
 func TestNoAmplification(t *testing.T) {
 	n := node(t, quicnet.Config{})
-	counted := &counting{PacketConn: newDeaf(t)}
+	deaf, err := flood.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := &counting{PacketConn: deaf}
 	tr := &quic.Transport{Conn: counted}
 	t.Cleanup(func() { errors.Join(tr.Close(), counted.Close()) })
 	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
@@ -126,7 +131,7 @@ func (c *counting) WriteTo(b []byte, to net.Addr) (int, error) {
 // drain counts the bytes that have come.
 func (c *counting) drain(t *testing.T) (n int64) {
 	t.Helper()
-	socket := c.PacketConn.(*deaf).PacketConn
+	socket := c.PacketConn.(*flood.Deaf).PacketConn
 	socket.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 	b := make([]byte, 4096)
 	for {

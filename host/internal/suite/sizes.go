@@ -78,6 +78,9 @@ var (
 	// Nodes that gather around one address.
 	Gathering = Size{12, 30}
 
+	// Exchanges of honest nodes with one that is flooded (G22).
+	Flooded = Size{60, 2_000}
+
 	// Nodes that converge in memory: identity, transport, DHT and contacts on disk.
 	Converging = Size{50, 500}
 

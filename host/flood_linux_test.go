@@ -1,0 +1,182 @@
+package host_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tesseras/tesseras/host/fragment"
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/internal/flood"
+	"github.com/tesseras/tesseras/host/internal/suite"
+	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/peer"
+	"github.com/tesseras/tesseras/host/quicnet"
+	"github.com/tesseras/tesseras/host/wire"
+	"github.com/tesseras/tesseras/sdk"
+)
+
+// flooded is how many exchanges of honest nodes a flood lasts for.
+var flooded = suite.Flooded
+
+// What a whole node may use of memory while it is flooded, and how far above what it had before it may be within
+// a minute, once its garbage is collected.
+const (
+	floodedMost  = 512 << 20
+	floodedAfter = 32 << 20
+	floodedRest  = time.Minute
+)
+
+// TestAWholeNodeUnderFlood (G22): a node as tesd runs it, in a process of its own, is flooded with half-open
+// handshakes, 500 streams that never end, junk, lookups and challenges, among these such that read all of a
+// fragment. Meanwhile its neighbours put and get; then the memory comes back.
+func TestAWholeNodeUnderFlood(t *testing.T) {
+	v := &village{t: t}
+	owner := v.add()
+	holder := v.spawn()
+	v.meet(owner, 1)
+	h := &harried{t: t, holder: holder, owner: owner}
+	h.prepare()
+	pid := holder.cmd.Process.Pid
+	holder.collect()
+	base := resident(t, pid)
+	c := flood.Begin(t, flood.Target{
+		Addr: netip.MustParseAddrPort(holder.addr), PowBits: powBits,
+		Requests: []func() wire.Message{
+			func() wire.Message { return &wire.FindNode{Target: make([]byte, 32)} },
+			func() wire.Message { return h.challenge(false) },
+			func() wire.Message { return h.challenge(true) },
+		},
+	})
+	defer c.End()
+	v.eventually("the flood", c.UnderWay)
+	most := int64(0)
+	for round := 0; h.tried < flooded.Cases(); round++ {
+		h.exchange(round)
+		most = max(most, resident(t, pid))
+	}
+	sent := c.Sent()
+	c.End()
+	over := time.Now()
+	t.Logf("%d of %d exchanges against %+v; %d MiB of memory before, %d at most", h.good, h.tried, sent, base>>20, most>>20)
+	flooded.Executed(t, h.tried, "exchanges under flood")
+	if h.good*100 < h.tried*99 {
+		t.Errorf("%d of %d honest exchanges", h.good, h.tried)
+	}
+	for i, n := range sent.Answered {
+		if n < 50 {
+			t.Errorf("of request %d only %d were answered: this shows nothing", i, n)
+		}
+	}
+	if most > floodedMost {
+		t.Errorf("%d MiB of memory under flood, at most %d are allowed", most>>20, floodedMost>>20)
+	}
+	for holder.collect(); resident(t, pid) > base+floodedAfter; holder.collect() {
+		if time.Since(over) > floodedRest {
+			t.Fatalf("%d MiB of memory %s after the flood, %d before it", resident(t, pid)>>20, floodedRest, base>>20)
+		}
+		time.Sleep(time.Second)
+	}
+	t.Logf("%d MiB of memory %s after", resident(t, pid)>>20, time.Since(over).Round(time.Millisecond))
+}
+
+// harried is a holder under flood and those who need it.
+type harried struct {
+	t           *testing.T
+	holder      *process
+	owner       *member
+	plan        *fragment.FragmentPlan // of what the holder is challenged about
+	good, tried int
+}
+
+// prepare gives the holder what it is challenged about.
+func (h *harried) prepare() {
+	h.t.Helper()
+	id := create(h.t, h.owner, folder(h.t, small)).ID
+	if err := h.put(id); err != nil {
+		h.t.Fatal(err)
+	}
+	h.plan = parsePlan(h.t, read(h.t, h.owner.plan(id)))
+}
+
+// challenge asks for a proof that the holder can give.
+func (h *harried) challenge(whole bool) wire.Message {
+	nonce := make([]byte, 32)
+	_, _ = rand.Read(nonce)
+	return &wire.Challenge{Nonce: nonce, Tessera: h.plan.Tessera[:], Checksum: h.plan.Fragments[0][:], Whole: whole}
+}
+
+// exchange has the owner put a tessera and get it back, both from the holder; every tenth time somebody gets
+// a fragment whom the holder has never met.
+func (h *harried) exchange(round int) {
+	h.t.Helper()
+	id := create(h.t, h.owner, folder(h.t, map[string]int{"words.txt": 1000 + round})).ID
+	h.count("put", h.put(id))
+	h.count("get", h.get(id))
+	if round%10 == 9 {
+		h.count("get by a newcomer", h.getAnew())
+	}
+}
+
+func (h *harried) count(what string, err error) {
+	h.tried++
+	if err != nil {
+		h.t.Logf("%s: %v", what, err)
+		return
+	}
+	h.good++
+}
+
+// put gives the holder a copy; there is nobody for the others.
+func (h *harried) put(id sdk.TesseraID) error {
+	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
+	defer cancel()
+	p, err := h.owner.Publish(ctx, id, localapi.PublishOptions{}, noProgress)
+	if err == nil && p.Placed != 1 {
+		err = fmt.Errorf("placed %d", p.Placed)
+	}
+	return err
+}
+
+func (h *harried) get(id sdk.TesseraID) error {
+	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
+	defer cancel()
+	packed, err := h.owner.Fetch(ctx, id, noProgress)
+	if err != nil {
+		return err
+	}
+	if who, fragments := served(packed); len(who) != 1 || fragments != 1 {
+		return fmt.Errorf("%d fragments from %v", fragments, who)
+	}
+	return packed.Write(io.Discard)
+}
+
+// getAnew fetches a fragment as a node of its own, with a connection of its own.
+func (h *harried) getAnew() (err error) {
+	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
+	defer cancel()
+	id, err := identity.Generate(powBits)
+	if err != nil {
+		return err
+	}
+	conn, err := quicnet.Bind(h.holder.v.seat())
+	if err != nil {
+		return err
+	}
+	n, err := quicnet.Listen(quicnet.Config{PowBits: powBits}, id, conn)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	p, err := n.Dial(ctx, identity.Contact{Addr: netip.MustParseAddrPort(h.holder.addr)})
+	if err != nil {
+		return err
+	}
+	want := fragment.FragmentID{Tessera: h.plan.Tessera, Shards: len(h.plan.Fragments), Checksum: h.plan.Fragments[0]}
+	return peer.NewClient(n, id.Node.Key()).Fragment(ctx, p.Contact, want, h.plan.ShardSize(), io.Discard)
+}

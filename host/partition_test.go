@@ -77,7 +77,13 @@ func (w *weather) village(t *testing.T) *village {
 	link := simnet.LinkSettings{BitsPerSecond: 400 * simnet.Mibps}
 	network.Start()
 	t.Cleanup(network.Close)
-	v := &village{t: t, ownPolicies: true} // what is shared with other tests cannot be used in here
+	// what is shared with tests outside cannot be used in here
+	defaults, err := host.LoadDefaults(t.Context(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = defaults.Close() })
+	v := &village{t: t, ownPolicies: true}
 	v.bind = func(listen string) (net.PacketConn, error) {
 		at, err := net.ResolveUDPAddr("udp4", listen)
 		if err != nil {
@@ -87,7 +93,7 @@ func (w *weather) village(t *testing.T) *village {
 		end := network.NewEndpoint(at, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link})
 		return &windy{PacketConn: end, weather: w, at: at.AddrPort().Addr()}, nil
 	}
-	v.options = []host.Option{host.WithSocket(v.bind)}
+	v.options = []host.Option{host.WithSocket(v.bind), host.WithDefaults(defaults)}
 	return v
 }
 

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"os"
 	"sync/atomic"
@@ -33,7 +34,11 @@ func (v *village) stranger(tune ...func(*quicnet.Config)) *stranger {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	conn, err := quicnet.Bind(v.seat())
+	bind := v.bind
+	if bind == nil {
+		bind = func(listen string) (net.PacketConn, error) { return quicnet.Bind(listen) }
+	}
+	conn, err := bind(v.seat())
 	if err != nil {
 		v.t.Fatal(err)
 	}

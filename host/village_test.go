@@ -34,7 +34,7 @@ type village struct {
 	nodes []*member
 	seats int // addresses given out
 
-	ownPolicies bool // every node loads the default policies for itself
+	ownPolicies bool // every node loads the default policies for itself, unless options say otherwise
 
 	options []host.Option                               // of every node that is added
 	bind    func(listen string) (net.PacketConn, error) // where nodes are in memory, opens their sockets
@@ -56,12 +56,18 @@ const powBits = 4
 func newVillage(t *testing.T, n int, tune ...func(*config.Config)) (*village, *member) {
 	t.Helper()
 	v := &village{t: t}
+	return v, v.settled(n, tune...)
+}
+
+// settled starts n nodes that hold for others, and an owner that knows them all.
+func (v *village) settled(n int, tune ...func(*config.Config)) (owner *member) {
+	v.t.Helper()
 	for range n {
 		v.add()
 	}
-	owner := v.add(tune...)
+	owner = v.add(tune...)
 	v.meet(owner, n)
-	return v, owner
+	return owner
 }
 
 func (v *village) add(tune ...func(*config.Config)) *member {
@@ -72,6 +78,9 @@ func (v *village) add(tune ...func(*config.Config)) *member {
 // seat is an address in a subnet of its own.
 func (v *village) seat() string {
 	v.seats++
+	if v.bind != nil { // nobody gives out ports there
+		return fmt.Sprintf("11.2.%d.1:4433", v.seats)
+	}
 	return fmt.Sprintf("127.0.%d.1:0", v.seats)
 }
 

@@ -18,6 +18,10 @@ func openIndex(dir string, o catalog.Options) (c *catalog.Catalog, empty bool, e
 		o.Logger.Error("the index is damaged and will be rebuilt from the files beside it", "err", err)
 		return clearIndex(dir, o)
 	}
+	if errors.Is(err, catalog.ErrOutdated) {
+		o.Logger.Info("the index is of an older form and will be rebuilt from the files beside it", "err", err)
+		return clearIndex(dir, o)
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -190,6 +191,16 @@ func TestADamagedIndexIsRebuiltAndNeverTrusted(t *testing.T) {
 				err = c.Close() // the process was killed before it rebuilt anything
 			}
 			if err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"of an older form": {closed, func(t *testing.T, dir string) {
+			c, err := catalog.Open(dir, catalog.Options{Ballast: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Update(func(tx *catalog.Tx) error { return tx.DropMeta("index_form") }) // the first did not say
+			if err := errors.Join(err, c.Close()); err != nil {
 				t.Fatal(err)
 			}
 		}},

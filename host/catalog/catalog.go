@@ -79,7 +79,8 @@ type Catalog struct {
 }
 
 // Open opens the index in a folder, creating both where they are missing. It is the only way to open
-// Badger. The errors to decide on are ErrInUse, ErrNewerVersion, ErrDamaged and ErrDiskFull.
+// Badger. The errors to decide on are ErrInUse, ErrNewerVersion, ErrOutdated,
+// ErrDamaged and ErrDiskFull.
 func Open(dir string, o Options) (*Catalog, error) {
 	o = o.withDefaults()
 	c, err := open(dir, o)
@@ -190,7 +191,7 @@ func (c *Catalog) update(fn func(*Tx) error, guard func(*space) error) error {
 	if err := guard(c.space); err != nil {
 		return err
 	}
-	tx := &Tx{base: c.kv.snapshot(), pending: newPending(), now: c.now}
+	tx := &Tx{base: c.kv.snapshot(), pending: newPending(), ahead: map[string][]byte{}, now: c.now}
 	defer tx.base.release()
 	if err := fn(tx); err != nil {
 		return err

@@ -11,6 +11,9 @@ var (
 	ErrNewerVersion = errors.New("it was written by a newer version of this software")
 	// ErrDamaged tells that the index cannot be trusted. It can be thrown away and rebuilt.
 	ErrDamaged = errors.New("index is damaged")
+	// ErrOutdated tells that an older version of the software wrote the index, in another form. It can be
+	// thrown away and rebuilt.
+	ErrOutdated = errors.New("index is of an older form")
 )
 
 // What a caller may decide on while working.
@@ -21,6 +24,8 @@ var (
 	ErrAmbiguous = errors.New("more than one id starts with this")
 	// ErrTooBig tells that a transaction holds more rows than one transaction may. See UpdateEach.
 	ErrTooBig = errors.New("transaction is too big")
+	// ErrCrowded tells that a tessera has so many holders already that no further one is kept.
+	ErrCrowded = errors.New("it has too many holders")
 	// ErrDiskFull tells that writing was refused because the disk under the index is nearly full.
 	// Reading goes on, and so does Reclaim while it can.
 	ErrDiskFull = errors.New("disk under the index is full")

@@ -29,7 +29,7 @@ func FuzzRows(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, key, value []byte) {
 		r := row{append([]byte{'x'}, key...), value}
 		for _, decode := range []func(row) error{
-			ignore(decodeTessera), ignore(decodePlan), ignore(decodeHolder), ignore(decodeHeldBy), ignore(decodeIntent),
+			ignore(decodeTessera), ignore(decodePlan), ignore(decodeHolders), ignore(decodeHeldBy), ignore(decodeIntent),
 			ignore(decodePeer), ignore(decodeBlobRef), ignore(decodeFragment), ignore(decodeLedger), ignore(decodeObject),
 			ignore(decodeReferrer), ignore(decodeReleased), ignore(decodeDamage), ignore(decodeBooks),
 			ignore(decodeAudit), ignore(decodeBadDocument),

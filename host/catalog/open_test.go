@@ -64,6 +64,23 @@ func TestNewerVersionIsRefused(t *testing.T) {
 	wantError(t, err, ErrNewerVersion)
 }
 
+// TestTheFormOfAnIndex: an older one is to be rebuilt, a newer one is nothing for us.
+func TestTheFormOfAnIndex(t *testing.T) {
+	for form, want := range map[string]error{"": ErrOutdated, "1": ErrOutdated, "3": ErrNewerVersion, "x": ErrDamaged} {
+		dir := t.TempDir()
+		c := openTemp(t, dir, Options{})
+		update(t, c, func(tx *Tx) error {
+			if form == "" {
+				return tx.DropMeta(metaForm)
+			}
+			return tx.PutMeta(metaForm, []byte(form))
+		})
+		must(t, c.Close())
+		_, err := Open(dir, Options{Ballast: -1})
+		wantError(t, err, want)
+	}
+}
+
 func TestNewerRowIsRefused(t *testing.T) {
 	inEveryForm(t, func(t *testing.T, c *Catalog) {
 		update(t, c, func(tx *Tx) error { return tx.set(tesseraKey(kindTessera, id(1)), enc{rowVersion + 1, 0}) })

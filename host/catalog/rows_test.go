@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -373,5 +375,112 @@ func TestBlobRefsBeyondOneTransaction(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// TestChangeHolders: some holders of a tessera change at once, and the others stay as they are.
+func TestChangeHolders(t *testing.T) {
+	inEveryForm(t, func(t *testing.T, c *Catalog) {
+		var want []Holder
+		for n := range byte(9) {
+			want = append(want, Holder{Tessera: id(1), Key: node(n + 1), Addr: "a", Fragments: []HeldFragment{{Index: int(n), Acked: noon}}})
+		}
+		update(t, c, func(tx *Tx) error {
+			for _, h := range want {
+				must(t, tx.PutHolder(h))
+			}
+			return nil
+		})
+		for _, some := range [][]int{{0}, {8}, {0, 1, 8}, {3, 5}, {}, {0, 1, 2, 3, 4, 5, 6, 7, 8}} {
+			var changed []Holder
+			for _, at := range some {
+				want[at].Flaps++
+				want[at].LastSeen, want[at].Fragments = noon.Add(time.Hour), []HeldFragment{{Index: at, Proven: noon}}
+				changed = append(changed, want[at])
+			}
+			update(t, c, func(tx *Tx) error { return tx.ChangeHolders(id(1), changed) })
+			view(t, c, func(tx *Tx) error {
+				got, err := all(tx.HoldersOf(id(1)))
+				same(t, got, want)
+				return err
+			})
+		}
+	})
+}
+
+// TestHoldersAmong: whichever tesseras are asked for, their holders come, and an Update sees what it changed.
+func TestHoldersAmong(t *testing.T) {
+	inEveryForm(t, func(t *testing.T, c *Catalog) {
+		const many = 200
+		update(t, c, func(tx *Tx) error {
+			for n := range byte(many) {
+				must(t, tx.PutHolder(Holder{Tessera: id(n), Key: node(1)}))
+				must(t, tx.PutHolder(Holder{Tessera: id(n), Key: node(2)}))
+			}
+			return tx.DropHolder(id(many/2), node(1))
+		})
+		for _, step := range []int{1, 2, 7, 60} {
+			var ids []sdk.TesseraID
+			for n := 0; n < many+step; n += step { // the last is not there
+				ids = append(ids, id(byte(n)))
+			}
+			update(t, c, func(tx *Tx) error {
+				var want []Holder
+				for _, t0 := range ids {
+					of, err := all(tx.HoldersOf(t0))
+					must(t, err)
+					want = append(want, of...)
+				}
+				got, err := all(tx.HoldersAmong(ids))
+				must(t, err)
+				same(t, got, want)
+				for i := range want {
+					want[i].Flaps += 1 + step
+					must(t, tx.ChangeHolder(want[i]))
+				}
+				got, err = all(tx.HoldersAmong(ids))
+				same(t, got, want)
+				return err
+			})
+		}
+	})
+}
+
+// TestCrowdedTessera: a flood of holders does not grow a row beyond what a transaction holds, nothing is written of
+// those it has no room for, and those that are known can still change.
+func TestCrowdedTessera(t *testing.T) {
+	c := openMemory(t)
+	key := func(n int) (k sdk.NodeKey) {
+		binary.BigEndian.PutUint32(k[:], uint32(n))
+		return k
+	}
+	n := 0
+	for err := error(nil); ; n++ {
+		err = c.Update(func(tx *Tx) error {
+			err := tx.PutHolder(Holder{Tessera: id(1), Key: key(n), Addr: "192.0.2.1:4433"})
+			if errors.Is(err, ErrCrowded) {
+				must(t, tx.PutMeta("crowded", nil)) // what else the transaction does stays
+				return nil
+			}
+			return err
+		})
+		must(t, err)
+		if c.View(func(tx *Tx) error { _, err := tx.Meta("crowded"); return err }) == nil {
+			break
+		}
+	}
+	if n < 1000 {
+		t.Errorf("only %d holders", n)
+	}
+	update(t, c, func(tx *Tx) error {
+		_, err := tx.Holder(id(1), key(n))
+		wantError(t, err, ErrNotFound)
+		h, err := tx.Holder(id(1), key(7))
+		must(t, err)
+		h.LastSeen, h.SilentSince, h.Failed = noon, noon, noon
+		must(t, tx.ChangeHolder(h))
+		h.Fragments = make([]HeldFragment, MaxHeld)
+		wantError(t, tx.PutHolder(h), ErrCrowded)
+		return tx.DropHolder(id(1), key(0))
 	})
 }

@@ -28,6 +28,8 @@ const (
 // Iterators read in pages. A row changed while an iteration is on may be seen as it was or as it is.
 type Tx struct {
 	base    snapshot
+	last    row                   // read last of base: who changes a row in parts asks for it again and again
+	ahead   map[string][]byte     // rows of base read by a scan that are to be changed; nil in a View
 	pending *btree.BTreeG[change] // nil in a View
 	bytes   int
 	delta   Totals // what the transaction adds to the totals
@@ -57,7 +59,17 @@ func (tx *Tx) get(key []byte) ([]byte, error) {
 			return c.value, nil
 		}
 	}
-	return tx.base.get(key)
+	if tx.last.key != nil && bytes.Equal(tx.last.key, key) {
+		return tx.last.value, nil
+	}
+	if value, known := tx.ahead[string(key)]; known {
+		return value, nil
+	}
+	value, err := tx.base.get(key)
+	if err == nil {
+		tx.last = row{key, value}
+	}
+	return value, err
 }
 
 func (tx *Tx) set(key, value []byte) error { return tx.change(change{key: key, value: value}) }

@@ -97,7 +97,7 @@ func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) (proven bool,
 			return false, err
 		}
 	}
-	return hasProof(h), tx.PutHolder(h)
+	return hasProof(h), tx.ChangeHolder(h)
 }
 
 type audit struct{ catalog.Audit }

@@ -77,7 +77,7 @@ func (b *Book) settle(tx *catalog.Tx, r Record) error {
 			return err
 		}
 	}
-	return tx.PutHolder(h)
+	return tx.ChangeHolder(h)
 }
 
 // ceased is when a fragment that does not count as held ceased to, by the same rules as Counts.

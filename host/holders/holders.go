@@ -105,8 +105,30 @@ func (b *Book) Acknowledge(holder identity.Contact, r wire.Receipt) error {
 				return err
 			}
 		}
-		return tx.PutHolder(h)
+		return b.putAcknowledged(tx, h)
 	})
+}
+
+// putAcknowledged writes a holder that gave a receipt. Where a tessera has too many holders those make room
+// that have no credit: they can be heard again.
+func (b *Book) putAcknowledged(tx *catalog.Tx, h catalog.Holder) error {
+	err := tx.PutHolder(h)
+	if !errors.Is(err, catalog.ErrCrowded) {
+		return err
+	}
+	for other, err := range tx.HoldersOf(h.Tessera) {
+		if err != nil {
+			return err
+		}
+		if other.Credited() > 0 || other.Key == h.Key {
+			continue
+		}
+		b.proofs.note(h.Tessera, other.Key, false)
+		if err := tx.DropHolder(h.Tessera, other.Key); err != nil {
+			return err
+		}
+	}
+	return tx.PutHolder(h)
 }
 
 func byIndex(f catalog.HeldFragment, index int) int { return cmp.Compare(f.Index, index) }
@@ -120,40 +142,154 @@ type Statement struct {
 	Fragments []int
 }
 
-// Attested records a holder's answer about several tesseras: what it named it still says it holds, what
-// it no longer named is not held by it any more and its credit lapses. What it once said to be gone when it
-// was asked to prove it is down as failed, until it proves it.
+// Answer is what one holder said about several tesseras.
+type Answer struct {
+	Holder     identity.Contact
+	Owner      sdk.OwnerKey // of the holder
+	Statements []Statement
+}
+
+// Attested records a holder's answer about several tesseras: see AttestedAll.
 func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements []Statement) error {
-	if err := b.noteMet(holder); err != nil {
-		return err
-	}
-	fresh := map[sdk.TesseraID]news{}
-	err := catalog.UpdateEach(b.catalog, statements, func(tx *catalog.Tx, s Statement) error {
-		h, known, err := b.row(tx, s.Tessera, holder.Key)
-		if err != nil || !known && len(s.Fragments) == 0 {
+	return b.AttestedAll([]Answer{{holder, heldBy, statements}})
+}
+
+// AttestedAll records what holders answered about several tesseras: what one named it still says it holds, what
+// it no longer named is not held by it any more and its credit lapses. What it once said to be gone when it
+// was asked to prove it is down as failed, until it proves it. All that was said of a tessera is written at
+// once, which is why the answers about the same tesseras belong into one call.
+func (b *Book) AttestedAll(answers []Answer) error {
+	for _, a := range answers {
+		if err := b.noteMet(a.Holder); err != nil {
 			return err
 		}
-		if n := b.newsIn(h, s); n.held || len(n.credits) > 0 {
-			fresh[s.Tessera] = n // the journal comes first
-			return nil
+	}
+	fresh := map[pair]news{}
+	err := b.eachTessera(answers, func(s said, h catalog.Holder, known bool) (restated bool) {
+		if !known && len(s.Fragments) == 0 {
+			return false
 		}
-		return b.restate(tx, h, holder, heldBy, s)
+		n := b.newsIn(h, *s.Statement)
+		if !n.held && len(n.credits) == 0 {
+			return true
+		}
+		fresh[pair{s.Tessera, h.Key}] = n // the journal comes first
+		return false
 	})
 	if err != nil || len(fresh) == 0 {
 		return err
 	}
-	all := slices.Collect(maps.Values(fresh))
-	if err := b.noteHeld(holder, heldBy, all); err != nil {
-		return err
+	newly := make([]Answer, len(answers))
+	for i, a := range answers {
+		if newly[i], err = b.journalNews(a, fresh); err != nil {
+			return err
+		}
 	}
-	return catalog.UpdateEach(b.catalog, all, func(tx *catalog.Tx, n news) error {
-		h, _, err := b.row(tx, n.Tessera, holder.Key)
+	return b.eachTessera(newly, func(said, catalog.Holder, bool) bool { return true })
+}
+
+// journalNews keeps what is new in an answer in the journal, and gives the answer without what is not.
+func (b *Book) journalNews(a Answer, fresh map[pair]news) (Answer, error) {
+	var all []news
+	for _, s := range a.Statements {
+		if n, is := fresh[pair{s.Tessera, a.Holder.Key}]; is {
+			all = append(all, n)
+		}
+	}
+	a.Statements = nil
+	for _, n := range all {
+		a.Statements = append(a.Statements, n.Statement)
+	}
+	return a, b.noteHeld(a.Holder, a.Owner, all)
+}
+
+// said is one statement, and in whose answer it was.
+type said struct {
+	by   *Answer
+	addr string // of the holder
+	*Statement
+}
+
+// saidTogether is how many statements are written in one transaction, about.
+const saidTogether = 8192
+
+// eachTessera takes those statements to the rows that wanted tells to restate, all about a tessera at once and
+// by ascending ids. wanted may be called more than once for a statement.
+func (b *Book) eachTessera(answers []Answer, wanted func(said, catalog.Holder, bool) bool) error {
+	byTessera := map[sdk.TesseraID][]said{}
+	for i := range answers {
+		addr := answers[i].Holder.Addr.String()
+		for at := range answers[i].Statements {
+			s := said{&answers[i], addr, &answers[i].Statements[at]}
+			if byTessera[s.Tessera] == nil {
+				byTessera[s.Tessera] = make([]said, 0, len(answers))
+			}
+			byTessera[s.Tessera] = append(byTessera[s.Tessera], s)
+		}
+	}
+	ids := slices.SortedFunc(maps.Keys(byTessera), func(a, b sdk.TesseraID) int { return bytes.Compare(a[:], b[:]) })
+	for len(ids) > 0 {
+		var part [][]said
+		for n := 0; len(ids) > 0 && n < saidTogether; ids = ids[1:] {
+			part = append(part, byTessera[ids[0]])
+			n += len(byTessera[ids[0]])
+		}
+		if err := b.restateEach(part, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restateEach is eachTessera for what was said of some by ascending ids, in as few transactions as can be.
+func (b *Book) restateEach(part [][]said, wanted func(said, catalog.Holder, bool) bool) error {
+	ids := make([]sdk.TesseraID, len(part))
+	for i, all := range part {
+		ids[i] = all[0].Tessera
+	}
+	err := b.catalog.Update(func(tx *catalog.Tx) error {
+		known, err := holdersOfEach(tx, ids)
+		for i, all := range part {
+			if err == nil {
+				err = b.restateAll(tx, known[i], all, wanted)
+			}
+		}
+		return err
+	})
+	if half := len(part) / 2; errors.Is(err, catalog.ErrTooBig) && half > 0 {
+		if err := b.restateEach(part[:half], wanted); err != nil {
+			return err
+		}
+		return b.restateEach(part[half:], wanted)
+	}
+	return err
+}
+
+// restateAll is eachTessera for what was said of one, with those who are known to hold it.
+func (b *Book) restateAll(tx *catalog.Tx, known []catalog.Holder, all []said, wanted func(said, catalog.Holder, bool) bool) error {
+	t := all[0].Tessera
+	slices.SortFunc(all, func(a, b said) int { return bytes.Compare(a.by.Holder.Key[:], b.by.Holder.Key[:]) })
+	var changed []catalog.Holder
+	for _, s := range all {
+		h, is := catalog.Holder{Tessera: t, Key: s.by.Holder.Key}, false
+		if at, found := slices.BinarySearchFunc(known, h.Key, byKey); found {
+			h, is = known[at], true
+		}
+		if !wanted(s, h, is) {
+			continue
+		}
+		now, keep, err := b.restate(tx, h, s)
 		if err != nil {
 			return err
 		}
-		return b.restate(tx, h, holder, heldBy, n.Statement)
-	})
+		if keep {
+			changed = append(changed, now)
+		}
+	}
+	return tx.ChangeHolders(t, changed)
 }
+
+func byKey(h catalog.Holder, key sdk.NodeKey) int { return bytes.Compare(h.Key[:], key[:]) }
 
 // news is what is new in a statement.
 type news struct {
@@ -163,16 +299,7 @@ type news struct {
 }
 
 func (b *Book) newsIn(h catalog.Holder, s Statement) news {
-	return news{s, !says(s, h), b.restated(h, s.Tessera, s.Fragments)}
-}
-
-// row gives the row of a tessera and a holder, or a new one that is not known.
-func (b *Book) row(tx *catalog.Tx, t sdk.TesseraID, holder sdk.NodeKey) (h catalog.Holder, known bool, err error) {
-	h, err = tx.Holder(t, holder)
-	if errors.Is(err, catalog.ErrNotFound) {
-		return catalog.Holder{Tessera: t, Key: holder}, false, nil
-	}
-	return h, err == nil, err
+	return news{s, !says(s, h), b.creditsIn(h, s)}
 }
 
 // says tells that a statement names just what its holder is known to hold.
@@ -188,20 +315,53 @@ func says(s Statement, h catalog.Holder) bool {
 	return true
 }
 
-func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact, heldBy sdk.OwnerKey, s Statement) error {
-	now, before := b.now(), h
+// restate takes a statement to what is known of its holder. It writes a holder that is new, or has more than
+// before, or nothing any more; keep tells that the caller has to write what changed of another. Where there is
+// no room for what a holder claims it is as if it had not been said.
+func (b *Book) restate(tx *catalog.Tx, before catalog.Holder, s said) (h catalog.Holder, keep bool, err error) {
+	h, err = b.restated(tx, before, s)
+	if err != nil || b.noNews(before, h) {
+		return h, false, err
+	}
+	switch {
+	case len(h.Fragments) == 0:
+		err = tx.DropHolder(s.Tessera, h.Key)
+	case len(before.Fragments) < len(h.Fragments):
+		err = tx.PutHolder(h)
+	default:
+		keep = true
+	}
+	if errors.Is(err, catalog.ErrCrowded) {
+		return h, false, nil
+	}
+	if err != nil {
+		return h, false, err
+	}
+	if hasProof(before) && !hasProof(h) {
+		b.proofs.note(s.Tessera, h.Key, false)
+	}
+	if s.Owner == b.self {
+		err = ledger.Acknowledged(tx, b.self, h.Owner, (h.Credited()-before.Credited())*s.ShardSize)
+	}
+	return h, keep, err
+}
+
+// restated gives what is known of a holder after a statement.
+func (b *Book) restated(tx *catalog.Tx, before catalog.Holder, s said) (h catalog.Holder, err error) {
+	now, by := b.now(), s.by.Holder
+	h = before
 	if !h.SilentSince.IsZero() {
 		h.Flaps++
 	}
-	h.Nonce, h.Addr, h.Owner = holder.Nonce, holder.Addr.String(), heldBy
+	h.Nonce, h.Addr, h.Owner = by.Nonce, s.addr, s.by.Owner
 	h.LastSeen, h.SilentSince = now, time.Time{}
-	h.Fragments = nil
-	for _, i := range slices.Sorted(slices.Values(s.Fragments)) {
+	h.Fragments = make([]catalog.HeldFragment, 0, len(s.Fragments))
+	for _, i := range ascending(s.Fragments) {
 		f := catalog.HeldFragment{Index: i}
 		if at, known := slices.BinarySearchFunc(before.Fragments, i, byIndex); known {
 			f = before.Fragments[at]
-		} else if denied, err := wasGone(tx, holder.Key, s.Tessera, i); err != nil {
-			return err
+		} else if denied, err := wasGone(tx, by.Key, s.Tessera, i); err != nil {
+			return h, err
 		} else if denied {
 			f.Failed = now
 		}
@@ -210,24 +370,14 @@ func (b *Book) restate(tx *catalog.Tx, h catalog.Holder, holder identity.Contact
 		}
 		h.Fragments = append(h.Fragments, f)
 	}
-	if s.Owner == b.self {
-		change := (h.Credited() - before.Credited()) * s.ShardSize
-		if err := ledger.Acknowledged(tx, b.self, heldBy, change); err != nil {
-			return err
-		}
+	return h, nil
+}
+
+func ascending(fragments []int) []int {
+	if slices.IsSorted(fragments) {
+		return fragments
 	}
-	if hasProof(before) && !hasProof(h) {
-		b.proofs.note(s.Tessera, holder.Key, false)
-	}
-	switch {
-	case len(h.Fragments) == 0:
-		return tx.DropHolder(s.Tessera, holder.Key)
-	case b.noNews(before, h):
-		return nil
-	case len(before.Fragments) > 0: // the row is there
-		return tx.ChangeHolder(h)
-	}
-	return tx.PutHolder(h)
+	return slices.Sorted(slices.Values(fragments))
 }
 
 // wasGone tells whether a holder said of a fragment that it claims that it is gone, when it was asked to
@@ -318,43 +468,38 @@ const usual = 24
 
 // OfEach is Of for tesseras by ascending ids, all in one pass.
 func (b *Book) OfEach(ids []sdk.TesseraID) (holders [][]catalog.Holder, err error) {
-	holders = make([][]catalog.Holder, len(ids))
 	err = b.catalog.View(func(tx *catalog.Tx) error {
-		return eachOf(tx, ids, func(at int, h catalog.Holder) error {
-			if holders[at] == nil {
-				holders[at] = make([]catalog.Holder, 0, usual)
-			}
-			holders[at] = append(holders[at], h)
-			return nil
-		})
+		holders, err = holdersOfEach(tx, ids)
+		return err
+	})
+	return holders, err
+}
+
+func holdersOfEach(tx *catalog.Tx, ids []sdk.TesseraID) ([][]catalog.Holder, error) {
+	holders := make([][]catalog.Holder, len(ids))
+	err := eachOf(tx, ids, func(at int, h catalog.Holder) error {
+		if holders[at] == nil {
+			holders[at] = make([]catalog.Holder, 0, usual)
+		}
+		holders[at] = append(holders[at], h)
+		return nil
 	})
 	return holders, err
 }
 
 // eachOf goes through the holders of tesseras by ascending ids: fn is told whose by the position among them.
-// It reads on over a few rows of others, and begins anew where it would have to read past a whole tessera.
 func eachOf(tx *catalog.Tx, ids []sdk.TesseraID, fn func(at int, h catalog.Holder) error) error {
-	for at := 0; at < len(ids); {
-		goOn := len(ids)
-		for h, err := range tx.HoldersFrom(ids[at]) {
-			if err != nil {
-				return err
-			}
-			for at < len(ids) && bytes.Compare(ids[at][:], h.Tessera[:]) < 0 {
-				at++
-			}
-			if at == len(ids) {
-				return nil
-			}
-			if ids[at] != h.Tessera {
-				goOn = at
-				break
-			}
-			if err := fn(at, h); err != nil {
-				return err
-			}
+	at := 0
+	for h, err := range tx.HoldersAmong(ids) {
+		if err != nil {
+			return err
 		}
-		at = goOn
+		for ids[at] != h.Tessera {
+			at++
+		}
+		if err := fn(at, h); err != nil {
+			return err
+		}
 	}
 	return nil
 }

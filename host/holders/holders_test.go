@@ -1,6 +1,7 @@
 package holders_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -183,4 +184,32 @@ func TestProvenIsKnownWithoutTheCatalog(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("forgotten", false)
+}
+
+// TestAFloodOfClaimsDisplacesNobody: claims that nobody proved leave no room in a tessera's row; a receipt makes some.
+func TestAFloodOfClaimsDisplacesNobody(t *testing.T) {
+	b := open(t)
+	for kind, fragments := range []int{catalog.MaxHeld, 1} { // the small ones fill what the large ones leave
+		err := b.catalog.Update(func(tx *catalog.Tx) (err error) {
+			for n := 0; err == nil; n++ {
+				key := sdk.NodeKey{9, byte(kind), byte(n >> 8), byte(n)}
+				err = tx.PutHolder(catalog.Holder{Tessera: mine, Key: key, Fragments: make([]catalog.HeldFragment, fragments)})
+			}
+			if errors.Is(err, catalog.ErrCrowded) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.attest(t, 0) // there is no room for one more claim, and that is no error
+	b.check(t, "claimed", 0, 0)
+	b.acknowledge(t, 1)
+	b.check(t, "acknowledged", 1, shard)
+	rows, err := b.Of(mine)
+	if err != nil || len(rows) != 1 {
+		t.Errorf("%d holders, %v", len(rows), err)
+	}
 }

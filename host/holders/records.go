@@ -295,16 +295,16 @@ func (b *Book) noteHeld(holder identity.Contact, owner sdk.OwnerKey, all []news)
 	return b.noteCredit(holder.Key, credits)
 }
 
-// restated gives what a holder's statement changes in its credit: what it claims newly gives none before it
+// creditsIn gives what a holder's statement changes in its credit: what it claims newly gives none before it
 // is proven, unless nobody asks for proofs.
-func (b *Book) restated(h catalog.Holder, t sdk.TesseraID, now []int) (changed []Credit) {
-	for _, i := range now {
+func (b *Book) creditsIn(h catalog.Holder, s Statement) (changed []Credit) {
+	for _, i := range s.Fragments {
 		at, known := slices.BinarySearchFunc(h.Fragments, i, byIndex)
 		switch {
 		case b.config.Proofs && !known:
-			changed = append(changed, Credit{t, i, CreditClaimed})
+			changed = append(changed, Credit{s.Tessera, i, CreditClaimed})
 		case !b.config.Proofs && (!known || !h.Fragments[at].Credited() && h.Fragments[at].Failed.IsZero()):
-			changed = append(changed, Credit{t, i, CreditGiven})
+			changed = append(changed, Credit{s.Tessera, i, CreditGiven})
 		}
 	}
 	return changed

@@ -198,17 +198,21 @@ func (r *run) taken(tx *catalog.Tx, q wire.Receipt, where identity.Contact) erro
 	return r.put(tx, h, q.Owner, (h.Credited()-before)*int64(q.Size))
 }
 
-// put writes a holder's row, and what it changes in its owner's account where the tessera is an own one.
-func (r *run) put(tx *catalog.Tx, h catalog.Holder, owner sdk.OwnerKey, change int64) error {
-	if owner == r.Owner {
-		if err := ledger.Acknowledged(tx, r.Owner, h.Owner, change); err != nil {
-			return err
-		}
-	}
+// put writes a holder, and what it changes in its owner's account where the tessera is an own one. A holder that
+// there is no room for the next rounds hear of again.
+func (r *run) put(tx *catalog.Tx, h catalog.Holder, owner sdk.OwnerKey, change int64) (err error) {
 	if len(h.Fragments) == 0 {
-		return tx.DropHolder(h.Tessera, h.Key)
+		err = tx.DropHolder(h.Tessera, h.Key)
+	} else {
+		err = tx.PutHolder(h)
 	}
-	return tx.PutHolder(h)
+	if errors.Is(err, catalog.ErrCrowded) {
+		return nil
+	}
+	if err != nil || owner != r.Owner {
+		return err
+	}
+	return ledger.Acknowledged(tx, r.Owner, h.Owner, change)
 }
 
 // held brings back that a holder holds other fragments than it acknowledged.
@@ -313,7 +317,7 @@ func (r *run) met(tx *catalog.Tx, c identity.Contact) error {
 	}
 	for _, h := range rows {
 		place(&h, c)
-		if err := tx.PutHolder(h); err != nil {
+		if err := tx.ChangeHolder(h); err != nil {
 			return err
 		}
 	}

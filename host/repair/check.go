@@ -227,19 +227,22 @@ func visits(patients []*patient) []*visit {
 // auditor is given what a holder claims, to ask for proofs of some of it.
 type auditor func(ctx context.Context, holder identity.Contact, claims []claim) error
 
-// askHolders asks every holder once and counts how the network looked.
+// askHolders asks every holder once, records what they say all together, lets audit challenge them, and counts
+// how the network looked.
 func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor) (*sdk.Weather, error) {
 	var (
-		mu      sync.Mutex // guards weather
+		mu      sync.Mutex // guards weather and all
 		weather sdk.Weather
+		all     []heard
 		g       errgroup.Group
 	)
 	g.SetLimit(askedAtOnce)
 	for _, v := range visits {
 		g.Go(func() error {
-			answered, err := s.ask(ctx, v, audit)
+			h, answered, err := s.ask(ctx, v)
 			mu.Lock()
 			defer mu.Unlock()
+			all = append(all, h)
 			weather.PeersAsked++
 			if !answered {
 				weather.PeersSilent++
@@ -250,45 +253,67 @@ func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor
 			return err
 		})
 	}
+	if err := errors.Join(g.Wait(), s.record(all)); err != nil {
+		return nil, err
+	}
+	for _, h := range all {
+		g.Go(func() error { return audit(ctx, h.Holder, h.claims) })
+	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	return &weather, ctx.Err()
 }
 
+// heard is what a holder said in one visit.
+type heard struct {
+	holders.Answer
+	claims []claim // all that it claims, where it answered to the end
+}
+
+func (s *Service) record(all []heard) error {
+	answers := make([]holders.Answer, 0, len(all))
+	for _, h := range all {
+		if len(h.Statements) > 0 {
+			answers = append(answers, h.Answer)
+		}
+	}
+	return s.Book.AttestedAll(answers)
+}
+
 // ask asks one holder about all its tesseras. One that neither answers nor is alive is recorded as
 // silent; one that is alive but did not answer keeps its standing until its word is too old.
-func (s *Service) ask(ctx context.Context, v *visit, audit auditor) (answered bool, err error) {
+func (s *Service) ask(ctx context.Context, v *visit) (h heard, answered bool, err error) {
 	if s.rounds.leave(v.holder.Key, s.Network.Seen(v.holder.Key), s.Now()) {
-		return false, s.silent(v.holder.Key, v.patients)
+		return h, false, s.silent(v.holder.Key, v.patients)
 	}
 	contact, ok := holders.Contact(v.holder)
 	if !ok {
-		return false, s.silent(v.holder.Key, v.patients)
+		return h, false, s.silent(v.holder.Key, v.patients)
 	}
-	contact = s.Network.Locate(contact)
+	h.Holder = s.Network.Locate(contact)
 	var claims []claim
 	for rest := v.patients; len(rest) > 0; {
 		part := rest[:min(len(rest), perQuestion)]
-		owner, held, covered, err := s.attest(ctx, contact, tesserasOf(part))
+		owner, held, covered, err := s.attest(ctx, h.Holder, tesserasOf(part))
 		if ctx.Err() != nil {
-			return true, ctx.Err() // nobody is silent because we stopped listening
+			return h, true, ctx.Err() // nobody is silent because we stopped listening
 		}
 		if err == nil && covered == 0 {
 			err = errCoversNothing
 		}
 		if err != nil {
-			return s.late(ctx, contact, v.holder.Key, rest, err)
+			answered, err = s.late(ctx, h.Holder, v.holder.Key, rest, err)
+			return h, answered, err
 		}
 		said := statements(part[:covered], held)
-		if err := s.Book.Attested(contact, owner, said); err != nil {
-			return true, err
-		}
+		h.Owner, h.Statements = owner, append(h.Statements, said...)
 		claims = append(claims, claimsOf(part, said)...)
 		rest = rest[covered:]
 	}
 	s.rounds.answered(v.holder.Key)
-	return true, audit(ctx, contact, claims)
+	h.claims = claims
+	return h, true, nil
 }
 
 func (s *Service) attest(ctx context.Context, holder identity.Contact, tesseras []sdk.TesseraID) (sdk.OwnerKey, []wire.Holding, int, error) {

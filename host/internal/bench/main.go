@@ -102,6 +102,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
+	stop, err := l.profileSelf()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	report := newReport(out, o.quick)
 	fmt.Fprintf(out, "%d CPUs, %s, %s/%s, best of %d rounds\n\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, o.rounds)
 	for _, s := range steps(l) {

@@ -76,6 +76,14 @@ func profileTo(file string) (stop func() error, err error) {
 	}, nil
 }
 
+// profileSelf profiles the bench itself, where profiles are wanted.
+func (l *lab) profileSelf() (stop func() error, err error) {
+	if l.profile == "" {
+		return profileTo("")
+	}
+	return profileTo(filepath.Join(l.profile, "bench.pprof"))
+}
+
 // node is a child that is a whole node.
 type node struct {
 	*child

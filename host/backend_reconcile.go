@@ -30,6 +30,24 @@ func (n *Node) reconcile(ctx context.Context, partners []partner, peers []locala
 			}
 		}
 	}
+	return n.reconcileReleases(ctx, partners, peers)
+}
+
+// reconcileReleases tells those of what was given up here who still count on it: perhaps they could not be told
+// before.
+func (n *Node) reconcileReleases(ctx context.Context, partners []partner, peers []localapi.AuditedPeer) error {
+	for i := range peers {
+		if peers[i].Verdict == localapi.AuditUnreached || peers[i].WeKeep >= peers[i].TheySayWe {
+			continue
+		}
+		if err := n.tellReleases(ctx, partners[i]); err != nil {
+			return err
+		}
+		var err error
+		if peers[i], err = n.auditPeer(ctx, partners[i]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -36,6 +36,11 @@ func (n *Node) View(f func(*catalog.Tx) error) error { return n.catalog.View(f) 
 // Update changes the index of a running node, as only damage would.
 func (n *Node) Update(f func(*catalog.Tx) error) error { return n.catalog.Update(f) }
 
+// Yield gives a fragment up, as a round does.
+func (n *Node) Yield(ctx context.Context, t sdk.TesseraID, index int) error {
+	return n.repairer.Keeper.Yield(ctx, t, index)
+}
+
 // Journal gives the receipts of a running node.
 func (n *Node) Journal() *journal.Journal { return n.journal }
 

@@ -307,6 +307,57 @@ func TestGivingUpASurplusIsNoDifferenceOfTheBooks(t *testing.T) {
 	}
 }
 
+// A holder that gives up a surplus tells the owner; where the owner could not be told, comparing the books does.
+func TestTheOwnerHearsOfASurplusThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	has := v.holdersOf(made.ID)
+	for i, told := range []bool{true, false} {
+		twice := has[i].held(made.ID)[0]
+		has[i+2].gains(has[i], twice)
+		owner.repair(made.ID)
+		if told {
+			if err := has[i].Yield(t.Context(), twice.Tessera, twice.Index); err != nil {
+				t.Fatal(err)
+			}
+			if wrong := owner.credits(made.ID, has[i], twice.Index); wrong {
+				t.Error("the owner still counts on what was given up")
+			}
+		} else {
+			has[i].yields(twice)
+		}
+		if a := has[i].audit(); !a.Agree {
+			t.Errorf("told at once: %v: by the books of who gave it up: %+v", told, a.Peers)
+		}
+		if a := owner.audit(); !a.Agree {
+			t.Errorf("told at once: %v: by the owner's books: %+v", told, a.Peers)
+		}
+	}
+	only := has[4].held(made.ID)[0]
+	if err := has[4].Yield(t.Context(), only.Tessera, only.Index); err != nil {
+		t.Fatal(err)
+	}
+	if a := has[4].audit(); a.Agree {
+		t.Errorf("after the only copy was given up: %+v", a.Peers)
+	}
+}
+
+// credits tells whether a node counts on a fragment at another.
+func (m *member) credits(id sdk.TesseraID, holder *member, index int) (yes bool) {
+	m.v.t.Helper()
+	err := m.View(func(tx *catalog.Tx) error {
+		h, err := tx.Holder(id, holder.Contact().Key)
+		yes = slices.ContainsFunc(h.Fragments, func(f catalog.HeldFragment) bool { return f.Index == index })
+		return err
+	})
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
+	return yes
+}
+
 // The receipts in the journal are held against the books of each side alone, also when the other is dead.
 func TestCreditWithoutAReceiptIsFound(t *testing.T) {
 	t.Parallel()

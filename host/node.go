@@ -216,7 +216,7 @@ func (n *Node) joinServices() {
 			return n.restorer.Collect(ctx, id, bandwidth.fetching(ctx))
 		},
 		Catalog: n.catalog, Book: n.book, Policy: n.engine, Distributor: distributor, Turns: turns,
-		Keeper: keeper, Self: n.id.Node.Key(), Owner: n.id.Owner.Key(), Log: n.log, Now: time.Now,
+		Keeper: releaser{keeper, n}, Self: n.id.Node.Key(), Owner: n.id.Owner.Key(), Log: n.log, Now: time.Now,
 	}, repair.Config{
 		Interval: r.RepairInterval.Std(), Replicas: r.Replicas, Proofs: r.ProofsPerHolder, Whole: wholeEvery,
 		MinFree: minFree, DeficitAllowance: uint64(r.DeficitAllowance), Institutional: n.institutions.Owner, Pace: bandwidth.wait,
@@ -247,6 +247,7 @@ func (n *Node) joinServices() {
 	serveCustody(door, keeper)
 	serveAttest(door, attest.New(n.catalog, n.id.Node, time.Now))
 	serveAccounts(door, n.catalog, n.id.Owner.Key())
+	serveReleases(door, n)
 	serveWatch(door, n.id.Node, n.repairer.Checked)
 	serveProofs(door, attest.NewProver(n.objects, n.catalog, n.id.Node, n.suspects.tell, n.log, time.Now))
 	n.dht.Register(n.net)

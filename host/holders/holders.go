@@ -449,6 +449,62 @@ func (b *Book) Forgotten(t sdk.TesseraID, holder sdk.NodeKey) error {
 	})
 }
 
+// Released records that a holder gave up one fragment. Its credit for that ends.
+func (b *Book) Released(t sdk.TesseraID, holder sdk.NodeKey, index int) error {
+	left := Held{Tessera: t, Holder: holder}
+	known := false
+	err := b.catalog.View(func(tx *catalog.Tx) error {
+		h, err := tx.Holder(t, holder)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return nil
+		}
+		left.Owner = h.Owner
+		for _, f := range h.Fragments {
+			if f.Index == index {
+				known = true
+			} else {
+				left.Fragments = append(left.Fragments, f.Index)
+			}
+		}
+		return err
+	})
+	if err != nil || !known {
+		return err
+	}
+	if err := b.journal.Append(RecordHeld, left.record()); err != nil {
+		return fmt.Errorf("keep what a holder gave up: %w", err)
+	}
+	return b.catalog.Reclaim(func(tx *catalog.Tx) error { return b.release(tx, t, holder, index) })
+}
+
+func (b *Book) release(tx *catalog.Tx, t sdk.TesseraID, holder sdk.NodeKey, index int) error {
+	h, err := tx.Holder(t, holder)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	plan, err := tx.Plan(t)
+	if err != nil {
+		return err
+	}
+	credited, proved := h.Credited(), hasProof(h)
+	h.Fragments = slices.DeleteFunc(h.Fragments, func(f catalog.HeldFragment) bool { return f.Index == index })
+	if plan.Owner == b.self {
+		if err := ledger.Lapsed(tx, b.self, h.Owner, (credited-h.Credited())*plan.ShardSize); err != nil {
+			return err
+		}
+	}
+	if proved && !hasProof(h) {
+		b.proofs.note(t, holder, false)
+	}
+	if len(h.Fragments) == 0 {
+		return tx.DropHolder(t, holder)
+	}
+	return tx.ChangeHolder(h)
+}
+
 // Of gives the holders of a tessera, each with what it is known to hold.
 func (b *Book) Of(t sdk.TesseraID) (holders []catalog.Holder, err error) {
 	err = b.catalog.View(func(tx *catalog.Tx) error {

@@ -237,6 +237,12 @@ func (c *Client) Account(ctx context.Context, with identity.Contact) (owner sdk.
 	return s.Peer().Owner, answer.GetKept(), answer.GetGiven(), err
 }
 
+// Released tells a node that this one gave up a fragment, and gives whether it has ceased to count on it.
+func (c *Client) Released(ctx context.Context, to identity.Contact, t sdk.TesseraID, index int) (noted bool, err error) {
+	answer, err := call[*wire.ReleasedAck](ctx, c.net, to, &wire.Released{Tessera: t[:], Index: uint32(index)})
+	return answer.GetNoted(), err
+}
+
 // call asks and takes only an answer of the kind wanted.
 func call[A wire.Message](ctx context.Context, net Network, to identity.Contact, q wire.Message) (answer A, err error) {
 	m, err := net.Call(ctx, to, q)

@@ -41,6 +41,8 @@ func FuzzAccountRequest(f *testing.F) { fuzzKind(f, wire.KindAccountRequest) }
 func FuzzDialBack(f *testing.F)       { fuzzKind(f, wire.KindDialBack) }
 func FuzzDialBackAck(f *testing.F)    { fuzzKind(f, wire.KindDialBackAck) }
 func FuzzAccount(f *testing.F)        { fuzzKind(f, wire.KindAccount) }
+func FuzzReleased(f *testing.F)       { fuzzKind(f, wire.KindReleased) }
+func FuzzReleasedAck(f *testing.F)    { fuzzKind(f, wire.KindReleasedAck) }
 func FuzzChallenge(f *testing.F)      { fuzzKind(f, wire.KindChallenge) }
 func FuzzProof(f *testing.F)          { fuzzKind(f, wire.KindProof) }
 func FuzzWatch(f *testing.F)          { fuzzKind(f, wire.KindWatch) }

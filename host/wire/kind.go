@@ -60,6 +60,8 @@ const (
 	KindAccount        Kind = 27
 	KindDialBack       Kind = 28
 	KindDialBackAck    Kind = 29
+	KindReleased       Kind = 30
+	KindReleasedAck    Kind = 31
 	KindChallenge      Kind = 22
 	KindProof          Kind = 23
 	KindWatch          Kind = 24
@@ -103,6 +105,8 @@ var kinds = [...]kind{
 	KindAccount:        {"Account", 1 * kib, &accountShape, func() Message { return new(Account) }},
 	KindDialBack:       {"DialBack", 1 * kib, &emptyShape, func() Message { return new(DialBack) }},
 	KindDialBackAck:    {"DialBackAck", 1 * kib, &dialBackAckShape, func() Message { return new(DialBackAck) }},
+	KindReleased:       {"Released", 1 * kib, &releasedShape, func() Message { return new(Released) }},
+	KindReleasedAck:    {"ReleasedAck", 1 * kib, &releasedAckShape, func() Message { return new(ReleasedAck) }},
 	KindChallenge:      {"Challenge", 1 * kib, &challengeShape, func() Message { return new(Challenge) }},
 	KindProof:          {"Proof", MaxSlices*maxSlice + 1*kib, &proofShape, func() Message { return new(Proof) }},
 	KindWatch:          {"Watch", 64 * kib, &attestRequestShape, func() Message { return new(Watch) }},
@@ -180,6 +184,10 @@ func KindOf(m Message) Kind {
 		return KindDialBack
 	case *DialBackAck:
 		return KindDialBackAck
+	case *Released:
+		return KindReleased
+	case *ReleasedAck:
+		return KindReleasedAck
 	case *Challenge:
 		return KindChallenge
 	case *Proof:

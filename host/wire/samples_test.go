@@ -132,6 +132,8 @@ func samples(t testing.TB) []wire.Message {
 		&wire.DialBackAck{Reached: true, Tried: &wire.Address{Ip: []byte{203, 0, 113, 7}, Port: 4433}},
 		&wire.AccountRequest{},
 		&wire.Account{Kept: 1 << 30, Given: 3},
+		&wire.Released{Tessera: id32, Index: 4},
+		&wire.ReleasedAck{Noted: true},
 		sampleChallenge(),
 		wire.SignProof(id.Node, sampleChallenge(), filled(4), sampleSlices(), filled(8), when),
 		sampleWatch(),

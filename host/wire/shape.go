@@ -119,6 +119,8 @@ var (
 	dialBackAckShape    = shape{number(1, "reached"), message(2, "tried address", &addressShape, 1)}
 	forgetAckShape      = shape{number(1, "removed")}
 	accountShape        = shape{number(1, "kept"), number(2, "given")}
+	releasedShape       = shape{id(1, "tessera"), number(2, "index")}
+	releasedAckShape    = shape{number(1, "noted")}
 	challengeShape      = shape{id(1, "nonce"), id(2, "tessera"), number(3, "index"), id(4, "checksum"), number(5, "whole")}
 	proofShape          = shape{
 		id(1, "holder"), id(2, "verifier"), id(3, "nonce"), number(4, "time").required(),

@@ -1766,6 +1766,104 @@ func (x *Account) GetGiven() uint64 {
 	return 0
 }
 
+// Released tells that its sender gave up a fragment for which the receiver may count on it.
+type Released struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tessera       []byte                 `protobuf:"bytes,1,opt,name=tessera,proto3" json:"tessera,omitempty"`
+	Index         uint32                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Released) Reset() {
+	*x = Released{}
+	mi := &file_wire_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Released) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Released) ProtoMessage() {}
+
+func (x *Released) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Released.ProtoReflect.Descriptor instead.
+func (*Released) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Released) GetTessera() []byte {
+	if x != nil {
+		return x.Tessera
+	}
+	return nil
+}
+
+func (x *Released) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// ReleasedAck answers Released.
+type ReleasedAck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Noted         bool                   `protobuf:"varint,1,opt,name=noted,proto3" json:"noted,omitempty"` // the receiver does not count on it any more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleasedAck) Reset() {
+	*x = ReleasedAck{}
+	mi := &file_wire_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleasedAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleasedAck) ProtoMessage() {}
+
+func (x *ReleasedAck) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleasedAck.ProtoReflect.Descriptor instead.
+func (*ReleasedAck) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ReleasedAck) GetNoted() bool {
+	if x != nil {
+		return x.Noted
+	}
+	return false
+}
+
 // DialBack asks to be dialled, as a stranger would, to learn whether strangers get through.
 type DialBack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1775,7 +1873,7 @@ type DialBack struct {
 
 func (x *DialBack) Reset() {
 	*x = DialBack{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1885,7 @@ func (x *DialBack) String() string {
 func (*DialBack) ProtoMessage() {}
 
 func (x *DialBack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1898,7 @@ func (x *DialBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialBack.ProtoReflect.Descriptor instead.
 func (*DialBack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 // DialBackAck answers DialBack.
@@ -1814,7 +1912,7 @@ type DialBackAck struct {
 
 func (x *DialBackAck) Reset() {
 	*x = DialBackAck{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1924,7 @@ func (x *DialBackAck) String() string {
 func (*DialBackAck) ProtoMessage() {}
 
 func (x *DialBackAck) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1937,7 @@ func (x *DialBackAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialBackAck.ProtoReflect.Descriptor instead.
 func (*DialBackAck) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DialBackAck) GetReached() bool {
@@ -1871,7 +1969,7 @@ type Challenge struct {
 
 func (x *Challenge) Reset() {
 	*x = Challenge{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +1981,7 @@ func (x *Challenge) String() string {
 func (*Challenge) ProtoMessage() {}
 
 func (x *Challenge) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +1994,7 @@ func (x *Challenge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
 func (*Challenge) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Challenge) GetNonce() []byte {
@@ -1950,7 +2048,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2060,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2073,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Proof) GetHolder() []byte {
@@ -2038,7 +2136,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2148,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2161,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Watch) GetNonce() []byte {
@@ -2098,7 +2196,7 @@ type Checked struct {
 
 func (x *Checked) Reset() {
 	*x = Checked{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2208,7 @@ func (x *Checked) String() string {
 func (*Checked) ProtoMessage() {}
 
 func (x *Checked) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2221,7 @@ func (x *Checked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checked.ProtoReflect.Descriptor instead.
 func (*Checked) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Checked) GetHolder() []byte {
@@ -2287,7 +2385,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x0eAccountRequest\"3\n" +
 	"\aAccount\x12\x12\n" +
 	"\x04kept\x18\x01 \x01(\x04R\x04kept\x12\x14\n" +
-	"\x05given\x18\x02 \x01(\x04R\x05given\"\n" +
+	"\x05given\x18\x02 \x01(\x04R\x05given\":\n" +
+	"\bReleased\x12\x18\n" +
+	"\atessera\x18\x01 \x01(\fR\atessera\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\"#\n" +
+	"\vReleasedAck\x12\x14\n" +
+	"\x05noted\x18\x01 \x01(\bR\x05noted\"\n" +
 	"\n" +
 	"\bDialBack\"X\n" +
 	"\vDialBackAck\x12\x18\n" +
@@ -2360,7 +2463,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_wire_proto_goTypes = []any{
 	(Code)(0),              // 0: tesseras.wire.v1.Code
 	(Purpose)(0),           // 1: tesseras.wire.v1.Purpose
@@ -2391,12 +2494,14 @@ var file_wire_proto_goTypes = []any{
 	(*ForgetAck)(nil),      // 26: tesseras.wire.v1.ForgetAck
 	(*AccountRequest)(nil), // 27: tesseras.wire.v1.AccountRequest
 	(*Account)(nil),        // 28: tesseras.wire.v1.Account
-	(*DialBack)(nil),       // 29: tesseras.wire.v1.DialBack
-	(*DialBackAck)(nil),    // 30: tesseras.wire.v1.DialBackAck
-	(*Challenge)(nil),      // 31: tesseras.wire.v1.Challenge
-	(*Proof)(nil),          // 32: tesseras.wire.v1.Proof
-	(*Watch)(nil),          // 33: tesseras.wire.v1.Watch
-	(*Checked)(nil),        // 34: tesseras.wire.v1.Checked
+	(*Released)(nil),       // 29: tesseras.wire.v1.Released
+	(*ReleasedAck)(nil),    // 30: tesseras.wire.v1.ReleasedAck
+	(*DialBack)(nil),       // 31: tesseras.wire.v1.DialBack
+	(*DialBackAck)(nil),    // 32: tesseras.wire.v1.DialBackAck
+	(*Challenge)(nil),      // 33: tesseras.wire.v1.Challenge
+	(*Proof)(nil),          // 34: tesseras.wire.v1.Proof
+	(*Watch)(nil),          // 35: tesseras.wire.v1.Watch
+	(*Checked)(nil),        // 36: tesseras.wire.v1.Checked
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: tesseras.wire.v1.Error.code:type_name -> tesseras.wire.v1.Code
@@ -2430,7 +2535,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

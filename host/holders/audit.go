@@ -24,7 +24,8 @@ type Result struct {
 // Audited records how a holder answered a round's sample of all that it claims, all in one transaction:
 // what was proven counts anew, what failed counts no more and its credit lapses, what is open is asked
 // again. Every holder has one grace for what stays open; after it what it holds is unproven until it
-// passes again, and it passes only with a round in which it proved everything it was asked.
+// passes again, and it passes only with a round in which it proved everything it was asked, and after which
+// nothing is open.
 func (b *Book) Audited(holder sdk.NodeKey, results []Result) error {
 	return b.audited(holder, results, (*audit).close)
 }
@@ -55,6 +56,9 @@ func (b *Book) audited(holder sdk.NodeKey, results []Result, end func(*audit, []
 				return err
 			}
 			audit.note(r, b.now())
+		}
+		if err := audit.dropMoot(tx); err != nil {
+			return err
 		}
 		end(&audit, results, b.now())
 		return tx.PutAudit(audit.Audit)
@@ -134,8 +138,38 @@ func (a *audit) leftOpen(r Result) bool {
 	return o != nil && o.Tessera == r.Claim.Tessera && o.Index == r.Claim.Index && o.Nonce == r.Nonce
 }
 
+// dropMoot forgets an open challenge that no round will repeat: for a fragment that the holder does not claim any
+// more, and so has no credit for, or of a tessera that this node does not look after any more.
+func (a *audit) dropMoot(tx *catalog.Tx) error {
+	if a.Open == nil {
+		return nil
+	}
+	h, err := tx.Holder(a.Open.Tessera, a.Key)
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		return err
+	}
+	_, claimed := slices.BinarySearchFunc(h.Fragments, a.Open.Index, byIndex)
+	cared, err := caredFor(tx, a.Open.Tessera)
+	if err == nil && !(claimed && cared) {
+		a.Open = nil
+	}
+	return err
+}
+
+// caredFor tells whether rounds of this node ask about a tessera: it is an own one, or some of it is kept here.
+func caredFor(tx *catalog.Tx, t sdk.TesseraID) (bool, error) {
+	if _, err := tx.Tessera(t); !errors.Is(err, catalog.ErrNotFound) {
+		return err == nil, err
+	}
+	for _, err := range tx.Fragments(t) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
 // close draws the consequence of a round. Whoever is asked has just attested, so that no answer at all is a
-// refusal too.
+// refusal too. Nobody passes while a challenge is open: the sample of a round for what is kept for others is drawn
+// of other claims than that for what is the owner's, and proving those is no answer to it.
 func (a *audit) close(results []Result, now time.Time) {
 	all, refused := true, false
 	for _, r := range results {
@@ -149,9 +183,9 @@ func (a *audit) close(results []Result, now time.Time) {
 		refused = true
 	}
 	switch {
-	case all:
+	case all && a.Open == nil:
 		a.Passed, a.Lapsed = now, time.Time{}
-	case !refused: // it failed, or gave something up
+	case !refused: // it failed, gave something up, or was asked for other things than what is open
 	case a.Grace.IsZero():
 		a.Grace = now
 	case a.Lapsed.IsZero():

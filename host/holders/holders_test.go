@@ -213,3 +213,46 @@ func TestAFloodOfClaimsDisplacesNobody(t *testing.T) {
 		t.Errorf("%d holders, %v", len(rows), err)
 	}
 }
+
+// TestOthersProofsDoNotAnswerAnOpenChallenge: who leaves a challenge open does not pass with a round that was drawn
+// of other claims, as that for what is kept for others is, but with the answer, or when it gives the fragment up.
+func TestOthersProofsDoNotAnswerAnOpenChallenge(t *testing.T) {
+	for _, gives := range []bool{false, true} {
+		b := open(t)
+		b.Book = holders.New(b.catalog, b, me, holders.Config{Replicas: 1, Proofs: true}, func() time.Time { return b.clock })
+		err := b.catalog.Update(func(tx *catalog.Tx) error { return tx.PutTessera(catalog.Tessera{ID: mine}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.acknowledge(t, 0)
+		b.acknowledge(t, 1)
+		audited := func(outcome proof.Outcome, index int) catalog.Audit {
+			t.Helper()
+			b.clock = b.clock.Add(time.Hour)
+			r := holders.Result{
+				Claim: proof.Claim{Tessera: mine, Index: index, Size: shard}, Owner: me, Outcome: outcome, Nonce: [32]byte{byte(index)},
+			}
+			if err := b.Audited(peer.Key, []holders.Result{r}); err != nil {
+				t.Fatal(err)
+			}
+			a, err := b.Audit(peer.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		audited(proof.Late, 0)
+		lapsed := audited(proof.Late, 0).Lapsed
+		if a := audited(proof.Proven, 1); lapsed.IsZero() || !a.Lapsed.Equal(lapsed) || !a.Passed.IsZero() || a.Open == nil {
+			t.Errorf("a clean round of others cleared what lapsed at %s: %+v", lapsed, a)
+		}
+		again := 0
+		if gives {
+			b.attest(t, 1)
+			again = 1
+		}
+		if a := audited(proof.Proven, again); !a.Lapsed.IsZero() || a.Open != nil || a.Passed.IsZero() {
+			t.Errorf("given up %v, and proven: %+v", gives, a)
+		}
+	}
+}

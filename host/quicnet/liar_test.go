@@ -52,6 +52,12 @@ func isCode(want wire.Code) func(error) bool {
 // liar is a server that says Hello as it should and then answers as told.
 func liar(t *testing.T, answer func(*quic.Stream)) identity.Contact {
 	t.Helper()
+	return foreign(t, func(*wire.Hello) {}, answer)
+}
+
+// foreign is a server that is none of ours, with a Hello of its own.
+func foreign(t *testing.T, change func(*wire.Hello), answer func(*quic.Stream)) identity.Contact {
+	t.Helper()
 	id := newIdentity(t)
 	config := &tls.Config{
 		Certificates: []tls.Certificate{certOf(t, id)}, NextProtos: []string{wire.ALPN}, ClientAuth: tls.RequireAnyClientCert,
@@ -80,6 +86,7 @@ func liar(t *testing.T, answer func(*quic.Stream)) identity.Contact {
 		}
 		owner := id.Owner.Key()
 		hello := &wire.Hello{Owner: owner[:], Delegation: id.Delegation, Versions: []uint32{1}}
+		change(hello)
 		wire.WriteFrame(s, &wire.HelloAck{Hello: hello, Version: 1})
 		for {
 			s, err := c.AcceptStream(ctx)

@@ -110,9 +110,26 @@ func (n *Node) PingPeer(ctx context.Context, to identity.Contact) error {
 	return n.network.Ping(ctx, to)
 }
 
+// Holders names who may hold fragments of a tessera, this node first.
+func (n *Node) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error) {
+	return n.network.Holders(ctx, t)
+}
+
+// NearWait is how long Holders waits once it has been told of one.
+const NearWait = nearWait
+
+// Told asks the network who holds a tessera, and nothing else.
+func (n *Node) Told(ctx context.Context, t sdk.TesseraID) error {
+	pointers, err := n.dht.FindHolders(ctx, t)
+	if err == nil && len(pointers) == 0 {
+		err = errors.New("nobody tells of a holder")
+	}
+	return err
+}
+
 // Finds tells whether the network leads this node to a tessera's plan, by its id alone.
 func (n *Node) Finds(ctx context.Context, t sdk.TesseraID) error {
-	holders, err := n.network.Holders(ctx, t)
+	holders, err := n.Holders(ctx, t)
 	if err != nil {
 		return err
 	}

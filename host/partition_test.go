@@ -31,6 +31,7 @@ type weather struct {
 	loss   float64
 	left   map[netip.Addr]bool // one side of a split; nil = no split
 	oneWay bool                // packets still go from left to right
+	mute   map[netip.Addr]bool // nothing goes from these or to them; nil = nobody
 }
 
 // largest is the size of the largest packet that arrives.
@@ -39,7 +40,7 @@ const largest = 1200
 func (w *weather) drops(from, to netip.Addr, size int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if size > largest || w.rng.Float64() < w.loss {
+	if size > largest || w.mute[from] || w.mute[to] || w.rng.Float64() < w.loss {
 		return true
 	}
 	return w.left != nil && w.left[from] != w.left[to] && !(w.oneWay && w.left[from])
@@ -49,6 +50,16 @@ func (w *weather) set(loss float64, left map[netip.Addr]bool, oneWay bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.loss, w.left, w.oneWay = loss, left, oneWay
+}
+
+// silence cuts a node off from everybody, or no more.
+func (w *weather) silence(at netip.Addr, is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mute == nil {
+		w.mute = map[netip.Addr]bool{}
+	}
+	w.mute[at] = is
 }
 
 // windy is a socket in the weather.

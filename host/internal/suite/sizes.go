@@ -58,10 +58,11 @@ var (
 
 	// Repair from bad inputs (G14), networks thrown about (G15), years of churn (G16).
 	Repairs      = Size{10_000, 5_000_000}
-	Thrash       = Size{2, 5_000}
-	Together     = Size{4, 600} // pairs of holders that repair at once
-	Flaps        = Size{1, 200} // networks that flap for a month
-	FlapWorlds   = Size{4, 200} // the same, simulated
+	Thrash       = Size{2, 5_000} // colonies without an owner
+	ThrashNodes  = Size{1, 200}   // of 24 whole nodes each
+	Together     = Size{4, 600}   // pairs of holders that repair at once
+	Flaps        = Size{1, 200}   // networks that flap for a month
+	FlapWorlds   = Size{4, 200}   // the same, simulated
 	ChurnYears   = Size{200, 20_000}
 	ControlYears = Size{1_000, 50_000}
 

@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 // and opens what it left: every tessera it was told of is whole, what was deleted stays deleted, what
 // was under way is there whole or not at all, and the index agrees with the disk.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rnd, kills := rand.New(rand.NewPCG(suite.Seed(t), 0)), 0
 	g := gravedigger{t: t, dir: t.TempDir(), folders: writeFolders(t, rnd), alive: map[sdk.TesseraID]bool{}, dead: map[sdk.TesseraID]bool{}}
 	for ; kills < killSize.Cases(); kills++ {

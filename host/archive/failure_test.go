@@ -107,6 +107,7 @@ func (f *diskFile) Sync() error { return f.d.step() }
 // TestEveryOperationFailsOnce lets each operation on the disk fail during a creation and a deletion,
 // alone or with all that follow, and looks at what is there then and after the next start.
 func TestEveryOperationFailsOnce(t *testing.T) {
+	t.Parallel()
 	stream, err := tree{"a": "alpha", "b": "beta", "same as b": "beta", "large": strings.Repeat("x", 600_000)}.stream("")
 	must(t, err)
 	cases := 0

@@ -209,6 +209,7 @@ func powerStreams(t *testing.T) (streams [2][]byte) {
 // TestPowerLoss creates, deletes and opens in every order of two acts after a first creation, and
 // interrupts each at every step.
 func TestPowerLoss(t *testing.T) {
+	t.Parallel()
 	seed, cases, streams := suite.Seed(t), 0, powerStreams(t)
 	for round := uint64(0); cases < powerSize.Cases(); round++ {
 		for a := range powerActs {
@@ -243,6 +244,7 @@ func interrupt(t *testing.T, seed uint64, acts []int, streams [2][]byte) int {
 // error of a disk: the error is told or made good, all that was acknowledged stays, and after the next
 // start index and disk agree.
 func TestEveryCallFailsOnce(t *testing.T) {
+	t.Parallel()
 	cases, streams := 0, powerStreams(t)
 	for _, failure := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
 		for _, acts := range [][]int{{0, 1}, {0, 1, 2}, {0, 1, 4}} {

@@ -30,6 +30,7 @@ var killSize = suite.KillLegacy
 // TestKill kills processes that bring over an old tree, at the points named in the code and at any
 // moment, each going on from what the one before left, and finds everything over at the end.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(suite.Seed(t), 0))
 	kills := 0
 	for kills < killSize.Cases() {

@@ -251,6 +251,7 @@ func TestTooLittleSpaceIsNoError(t *testing.T) {
 // TestPowerLoss takes the power away before each call of a migration and at each of its points: nothing
 // is lost then, and the next start ends with the same report as one that was never interrupted.
 func TestPowerLoss(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(suite.Seed(t), 0))
 	cases := 0
 	for cases < powerSize.Cases() {
@@ -318,6 +319,7 @@ func (o oldTree) somewhere(disk *crashfs.FS) error {
 
 // TestEveryCallFails lets every single call of a migration fail once with each error of a disk.
 func TestEveryCallFails(t *testing.T) {
+	t.Parallel()
 	cases := 0
 	tree := newOldTree(rand.New(rand.NewPCG(2, 2)), 1, 5)
 	for _, failure := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {

@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 // TestKill kills processes that put, release and sweep, before a change of the disk or at any moment.
 // What they acknowledged is there and intact when the next one opens, and a sweep leaves nothing else.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(suite.Seed(t), 0))
 	dir, needs := t.TempDir(), map[string]bool{}
 	kills := 0

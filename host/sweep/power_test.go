@@ -176,6 +176,7 @@ func (p *power) isNeeded(name string) bool {
 
 // TestPowerLoss does every sequence of two acts and interrupts the last one at each of its steps.
 func TestPowerLoss(t *testing.T) {
+	t.Parallel()
 	seed, cases := suite.Seed(t), 0
 	for round := uint64(0); cases < powerSize.Cases(); round++ {
 		for a := range powerActs {
@@ -222,6 +223,7 @@ var faultSize = suite.FaultSweep
 // list one of its many folders, each with one of the errors. What is needed is there after that and after the
 // power is lost, and the next sweep ends the work.
 func TestEveryCallFails(t *testing.T) {
+	t.Parallel()
 	failures, cases := []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS}, 0
 	for _, acts := range [][]int{{1, 2, 5}, {1, 2, 6}, {0, 4, 5}} {
 		for at, failed := 1, true; failed; at++ {

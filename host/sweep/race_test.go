@@ -21,6 +21,7 @@ import (
 // share, while orphans of no age at all are swept without a pause (G5). Each worker knows what its own
 // tessera needs: that can be read, byte for byte, at any moment.
 func TestSweepNeverRemovesWhatIsNeeded(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t)
 	r.clock.pass(time.Hour) // by which everything is old
 	const workers, contents = 4, 24

@@ -15,11 +15,12 @@ import (
 )
 
 // The sizes of an index, not of a store of bytes: no row comes near the value threshold, so the
-// value log stays empty, and one transaction holds some ten thousand rows.
+// value log stays empty, and one transaction holds some ten thousand rows. The log has the least size
+// there is, because Badger maps twice that much, and the system may prepare all of it.
 const (
 	memTableSize     = 8 << 20
 	memTables        = 2
-	valueLogFileSize = 16 << 20
+	valueLogFileSize = 1 << 20
 )
 
 // disk is the kv in a Badger database.

@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 // TestKill kills a process that opens the index, writes a few rows and closes it, over and over: most
 // kills hit opening and closing. What was acknowledged is there, whole transactions only.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rnd, kills := rand.New(rand.NewPCG(suite.Seed(t), 0)), 0
 	dir, last := t.TempDir(), uint64(0)
 	for ; kills < killSize.Cases(); kills++ {

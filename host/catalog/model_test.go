@@ -35,6 +35,7 @@ const (
 // same time. No object that anybody needs is ever missing or wrong; and whenever they pause, each count
 // is the number of references outstanding, and nothing else is on the disk.
 func TestNeededObjectsStay(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		size suite.Size
@@ -46,6 +47,7 @@ func TestNeededObjectsStay(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			seed := suite.Seed(t)
 			rows, err := c.open()
 			must(t, err)

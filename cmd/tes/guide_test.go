@@ -66,9 +66,11 @@ func TestGuide(t *testing.T) {
 	dir := workspace(t, map[string]string{"main.go": sources[0], "main_test.go": sources[1]})
 	tests := exec.CommandContext(t.Context(), "go", "test", ".")
 	tests.Dir = dir
-	if said, err := tests.CombinedOutput(); err != nil {
-		t.Fatalf("go test .: %v: %s", err, said)
-	}
+	shop.compute(func() {
+		if said, err := tests.CombinedOutput(); err != nil {
+			t.Fatalf("go test .: %v: %s", err, said)
+		}
+	})
 	module := filepath.Join(dir, "prefer-old.wasm")
 	if code, _, stderr := tes(t, "policy", "build", dir, "-o", module); code != 0 {
 		t.Fatal(stderr)

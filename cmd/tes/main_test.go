@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -35,10 +36,22 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// working runs the tests with a place where policies are built.
+// working runs the tests with a place where policies are built, more of them at once than there are
+// processors: scripts wait, for nodes and for peers that are gone, more than they compute.
 type working struct{ *testing.M }
 
-func (w working) Run() int { return shop.around(w.M.Run) }
+// atOnce is how many tests run at once where the command line does not say.
+const atOnce = "6"
+
+func (w working) Run() int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", atOnce) // it is a number
+	}
+	return shop.around(w.M.Run)
+}
 
 func TestScripts(t *testing.T) {
 	cache, err := os.UserCacheDir() // where policies are compiled once, and not for each script

@@ -18,9 +18,11 @@ func TestWithoutTheLinkedPolicies(t *testing.T) {
 	t.Parallel()
 	f := newFolk(t)
 	f.program = filepath.Join(t.TempDir(), "tes")
-	if said, err := exec.Command("go", "build", "-tags", "tesseras_nonative", "-o", f.program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
-	}
+	shop.compute(func() {
+		if said, err := exec.Command("go", "build", "-tags", "tesseras_nonative", "-o", f.program, ".").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+	})
 	for range 7 {
 		f.add()
 	}

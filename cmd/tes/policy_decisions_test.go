@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +13,6 @@ import (
 	"github.com/tesseras/tesseras/host"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/policy/decisions"
-	"github.com/tesseras/tesseras/host/policy/wasm"
 	"github.com/tesseras/tesseras/host/vfs"
 	"github.com/tesseras/tesseras/sdk"
 	"github.com/tesseras/tesseras/sdk/policytest"
@@ -29,9 +29,11 @@ type past struct {
 func (p past) tes(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(process{
-		args: append([]string{"--data-dir", p.dir, "--config", p.config}, args...), env: append(os.Environ(), "TESSERAS_NETWORK__POW_BITS=4"),
-		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, open: host.OpenLocal,
+	shop.compute(func() {
+		code = run(process{
+			args: append([]string{"--data-dir", p.dir, "--config", p.config}, args...), env: append(os.Environ(), "TESSERAS_NETWORK__POW_BITS=4"),
+			stdin: strings.NewReader(""), stdout: &out, stderr: &errs, open: host.OpenLocal,
+		})
 	})
 	return code, out.String(), errs.String()
 }
@@ -78,7 +80,10 @@ func newPast(t *testing.T) past {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := wasm.LoadFile(t.Context(), p.module, wasm.Config{Name: "law", Settings: map[string]any{"networks": network}})
+	var guard loadedPolicy
+	shop.compute(func() {
+		guard, err = loadPolicy(t.Context(), p.module, "law", map[string]any{"networks": network}, slog.New(slog.DiscardHandler))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,20 +20,30 @@ import (
 func tes(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(process{args: args, env: os.Environ(), stdin: strings.NewReader(""), stdout: &out, stderr: &errs})
+	shop.compute(func() {
+		code = run(process{args: args, env: os.Environ(), stdin: strings.NewReader(""), stdout: &out, stderr: &errs})
+	})
 	return code, out.String(), errs.String()
 }
 
-// workshop is where policies that tests need are built, each once.
+// workshop is where policies that tests need are built, each once, and tried.
 type workshop struct {
-	dir string
+	dir    string
+	places chan struct{} // one for each processor
 
 	mu    sync.Mutex // guards below
 	ready map[string]bool
 }
 
 // shop is made and cleared away around all tests.
-var shop = &workshop{ready: map[string]bool{}}
+var shop = &workshop{places: make(chan struct{}, runtime.GOMAXPROCS(0)), ready: map[string]bool{}}
+
+// compute does something where there is a place: what is done with policies computes, and some of it is timed.
+func (w *workshop) compute(something func()) {
+	w.places <- struct{}{}
+	defer func() { <-w.places }()
+	something()
+}
 
 // around runs the tests in it.
 func (w *workshop) around(run func() int) int {

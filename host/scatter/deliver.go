@@ -27,10 +27,14 @@ func (r *run) push(ctx context.Context, placement *policy.Placement) {
 		byID[sdk.NodeID(c.View.Id)] = c
 	}
 	var g errgroup.Group
-	g.SetLimit(r.concurrent)
+	g.SetLimit(2*r.concurrent - 1)
+	ways := make(ways, r.concurrent)
 	for _, a := range placement.Assignments {
 		g.Go(func() error {
-			d := &delivery{run: r, placement: placement, byID: byID, fragment: a.Fragment, landed: make(chan landing)}
+			d := &delivery{
+				run: r, placement: placement, byID: byID, fragment: a.Fragment,
+				passage: passage{ways: ways}, landed: make(chan landing),
+			}
 			d.deliver(ctx, a.Peer)
 			return nil
 		})
@@ -46,6 +50,7 @@ type delivery struct {
 	placement *policy.Placement
 	byID      map[sdk.NodeID]Candidate
 	fragment  uint32
+	passage   passage
 
 	to      sdk.NodeID // whom the placement gives it to by now
 	pending bool       // who is not pushed to yet, since two others are
@@ -75,6 +80,7 @@ type landing struct {
 func (d *delivery) deliver(ctx context.Context, to sdk.NodeID) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	defer d.passage.leave()
 	d.try(ctx, to, true)
 	for len(d.pushes) > 0 {
 		select {
@@ -86,10 +92,10 @@ func (d *delivery) deliver(ctx context.Context, to sdk.NodeID) {
 	}
 }
 
-// try pushes to a peer, or where that was too slow with another fragment to its alternate. A peer that
-// failed once gets nothing more in this job.
+// try pushes to a peer when there is a way, or where that peer was too slow with another fragment to its
+// alternate. A peer that failed once gets nothing more in this job.
 func (d *delivery) try(ctx context.Context, to sdk.NodeID, more bool) {
-	for ; more && ctx.Err() == nil; to, more = d.placement.Next(d.fragment, to) {
+	for ; more && d.passage.take(ctx); to, more = d.placement.Next(d.fragment, to) {
 		d.to = to
 		failed, slow := d.known(d.byID[to].Peer)
 		if failed {
@@ -113,7 +119,18 @@ func (d *delivery) start(ctx context.Context, to Candidate) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &push{Transfer: d.field.Begin(), to: to, cancel: cancel}
 	d.pushes = append(d.pushes, p)
-	go func() { d.landed <- landing{p, d.Send(ctx, to.Peer, int(d.fragment), p.Moved)} }()
+	go func() { d.landed <- landing{p, d.Send(ctx, to.Peer, int(d.fragment), d.passing(p))} }()
+}
+
+// passing takes note of the bytes of a push that went over. When they all have, the next fragment may go.
+func (d *delivery) passing(p *push) func(bytes int) {
+	var moved int64 // by one goroutine
+	return func(bytes int) {
+		p.Moved(bytes)
+		if moved += int64(bytes); moved >= d.ShardSize {
+			d.passage.leave()
+		}
+	}
 }
 
 // land takes in how a push ended. One that we ended and that came to a good end all the same counts too.

@@ -89,8 +89,9 @@ type Result struct {
 }
 
 // Run places and pushes until nothing is left or no further peer takes anything. concurrent bounds the
-// fragments under way; each is pushed to one peer, or while that one is too slow to two. An error means that the job was cut short or the policy could not answer;
-// the result is true in either case.
+// fragments whose bytes are under way; one fewer may wait for their receipts beside them. Each is pushed to one
+// peer, or while that one is too slow to two. An error means that the job was cut short or the policy could not
+// answer; the result is true in either case.
 func Run(ctx context.Context, placer Placer, concurrent int, job Job) (Result, error) {
 	r := &run{
 		Job:        job,

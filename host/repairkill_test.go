@@ -13,8 +13,8 @@ import (
 // repairKills is how often TestAnOwnerThatIsKilledWhileRepairing kills.
 var repairKills = suite.KillRepair
 
-// TestAnOwnerThatIsKilledWhileRepairing kills a node while it makes good what holders have lost: before
-// the first fragment has come, between two, or at any moment. In the end the tessera is at its target,
+// TestAnOwnerThatIsKilledWhileRepairing kills a node while it makes good what holders have lost: when the
+// first shard is in its spool, when the first fragment has come, at once, or at any moment. In the end the tessera is at its target,
 // no holder has more than it acknowledged, and an empty machine gets the folder back.
 func TestAnOwnerThatIsKilledWhileRepairing(t *testing.T) {
 	t.Parallel()
@@ -40,11 +40,15 @@ func TestAnOwnerThatIsKilledWhileRepairing(t *testing.T) {
 			defer close(done)
 			_, _ = owner.api.RepairRun(context.Background(), made.ID.String(), noProgress) // breaks off
 		}()
-		switch kills % 3 {
+		switch kills % 4 {
 		case 0:
 			v.eventually("a fragment to come", func() bool { return v.placed(made.ID) > left })
 		case 1:
 			time.Sleep(time.Duration(rnd.IntN(60)) * time.Millisecond) // any moment is a good one
+		case 2:
+			v.eventually("a shard to be in the spool", func() bool {
+				return there(t, owner.dir, "spool", "repair-"+made.ID.String(), "*.shard") || v.placed(made.ID) > left
+			})
 		}
 		owner.kill()
 		<-done

@@ -123,6 +123,10 @@ func (x *thrash) run() {
 		x.settles(storm)
 		x.check(storm)
 	}
+	x.passes(lull)
+	if err := x.wanting(); err != nil {
+		x.t.Errorf("an interval of calm later: %v", err)
+	}
 	x.restores()
 }
 

@@ -202,8 +202,8 @@ func (x *thrash) check(storm int) {
 		x.t.Errorf("after storm %d:\n%v", storm, err)
 	}
 	for _, p := range x.kept {
-		if most := x.find(p).Most(); p.plan.Copies == 1 && most > 3 {
-			x.t.Errorf("after storm %d a fragment of %s is there %d times", storm, p.id.Short(), most)
+		if n := x.find(p).Total(); p.plan.Copies == 1 && n > 2*p.plan.Total() {
+			x.t.Errorf("after storm %d there are %d copies of the %d fragments of %s", storm, n, p.plan.Total(), p.id.Short())
 		}
 	}
 }

@@ -72,3 +72,11 @@ func (c Copies) Most() (most int) {
 	}
 	return most
 }
+
+// Total counts the copies of all fragments.
+func (c Copies) Total() (n int) {
+	for _, on := range c.On {
+		n += len(on)
+	}
+	return n
+}

@@ -228,6 +228,9 @@ func (x *thrash) restores() {
 	}
 	for i, m := range x.living() {
 		m.stop()
+		if err := invariants.Spooled(m.dir); err != nil {
+			x.t.Errorf("node %d: %v", i, err)
+		}
 		before := m.offline(x.t)
 		if err := os.RemoveAll(filepath.Join(m.dir, "index")); err != nil {
 			x.t.Fatal(err)

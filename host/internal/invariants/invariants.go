@@ -9,7 +9,7 @@
 //	I4  a tessera is at its target                                    Copies.Target
 //	I5  the last copy is never deleted                                Copies.Lost
 //	I6  both sides' receipts agree, and the ledger with the facts     Receipts
-//	I7  no more connections than allowed, nothing left in the spool   Bounded
+//	I7  no more connections than allowed, nothing left in the spool   Bounded, Spooled
 //	I8  nobody honest is marked down                                  Accused
 //
 // That wrong bytes are never returned, and that an index that is rebuilt is what it was, a suite sees by

@@ -239,13 +239,13 @@ func (x *thrash) restores() {
 	}
 }
 
-// lasting leaves out of the rows of an index what the next round finds out anew: when a holder was heard of
-// last, since when a tessera is not at its target, and which plans were verified.
+// lasting leaves out of the rows of an index what the next round finds out anew: who else holds what, since
+// when a tessera is not at its target, and which plans were verified.
 func lasting(rows map[string]string) map[string]string {
-	for key, row := range rows {
+	for key := range rows {
 		switch {
-		case strings.HasPrefix(key, "holder "):
-			rows[key] = row[:strings.LastIndexByte(row, ' ')]
+		case strings.HasPrefix(key, "holder "), key[0] == 'k':
+			delete(rows, key)
 		case key[0] == 'p':
 			rows[key] = ""
 		}

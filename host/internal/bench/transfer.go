@@ -44,13 +44,30 @@ func (l *lab) publishRows(ctx context.Context) ([]row, error) {
 	}
 	tes, problem := l.buildTes(ctx)
 	var command best
-	ours := func(ctx context.Context, t *timer) error {
-		if tes != "" {
-			if err := command.try(ctx, form{run: l.publishing(owner, l.byCommand(tes, owner))}, l.timer(l.settle)); err != nil {
-				return fmt.Errorf("tes publish: %w", err)
-			}
+	byCommand := func(ctx context.Context) error {
+		if tes == "" {
+			return nil
 		}
-		return l.publishing(owner, byAPI(owner))(ctx, t)
+		err := command.try(ctx, form{run: l.publishing(owner, l.byCommand(tes, owner))}, l.timer(l.settle))
+		if err != nil {
+			return fmt.Errorf("tes publish: %w", err)
+		}
+		return nil
+	}
+	commandFirst := false // by turns: the first of a round finds the nodes after other work
+	ours := func(ctx context.Context, t *timer) error {
+		commandFirst = !commandFirst
+		byAPI := l.publishing(owner, byAPI(owner))
+		if commandFirst {
+			if err := byCommand(ctx); err != nil {
+				return err
+			}
+			return byAPI(ctx, t)
+		}
+		if err := byAPI(ctx, t); err != nil {
+			return err
+		}
+		return byCommand(ctx)
 	}
 	p := l.params()
 	shard := p.ShardSize()

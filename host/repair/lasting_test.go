@@ -1,11 +1,6 @@
 package repair_test
 
-import (
-	"testing"
-
-	"github.com/tesseras/tesseras/host/repair"
-	"github.com/tesseras/tesseras/sdk"
-)
+import "testing"
 
 // TestNodesThatAreStartedDailyRepair: one of twelve dies, the first in the order cannot repair, and every
 // process ends after each round. The next in the order comes to its turn all the same.
@@ -16,15 +11,9 @@ func TestNodesThatAreStartedDailyRepair(t *testing.T) {
 		for range 3 {
 			c.round(inTurn(nodes))
 		}
-		byKey := map[sdk.NodeKey]*settler{}
-		var keys []sdk.NodeKey
-		for _, m := range c.members {
-			keys = append(keys, m.contact.Key)
-			byKey[m.contact.Key] = m
-		}
-		order := repair.InOrder(c.plan.Tessera, keys)
-		byKey[order[0]].broken = true
-		byKey[order[nodes-1]].dead = true
+		order := c.inOrder()
+		order[0].broken = true
+		order[nodes-1].dead = true
 		rounds := 0
 		for distinct := 0; distinct != 24; rounds++ {
 			if rounds == 12 {

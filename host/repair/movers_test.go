@@ -1,11 +1,6 @@
 package repair_test
 
-import (
-	"testing"
-
-	"github.com/tesseras/tesseras/host/repair"
-	"github.com/tesseras/tesseras/sdk"
-)
+import "testing"
 
 // TestARepairUnderWayIsWaitedFor: one of twelve dies, and the first in the order says for ever that it is at
 // it. The others leave it to that one longer than to one that cannot repair and says nothing, but not for
@@ -19,18 +14,12 @@ func TestARepairUnderWayIsWaitedFor(t *testing.T) {
 		for range 3 {
 			c.round(inTurn(nodes))
 		}
-		byKey := map[sdk.NodeKey]*settler{}
-		var keys []sdk.NodeKey
-		for _, m := range c.members {
-			keys = append(keys, m.contact.Key)
-			byKey[m.contact.Key] = m
-		}
-		order := repair.InOrder(c.plan.Tessera, keys)
-		byKey[order[0]].broken = true
+		order := c.inOrder()
+		order[0].broken = true
 		if moving {
-			defer byKey[order[0]].turns.Try(c.plan.Tessera)()
+			defer order[0].turns.Try(c.plan.Tessera)()
 		}
-		byKey[order[nodes-1]].dead = true
+		order[nodes-1].dead = true
 		for distinct := 0; distinct != 24; rounds[moving]++ {
 			if rounds[moving] == 12 {
 				t.Fatalf("moving %v: after 12 rounds %d of 24 shards are there", moving, distinct)

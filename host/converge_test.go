@@ -34,6 +34,7 @@ const settling = 10 * time.Second
 // the pointers to every tessera; also when the node at that address is gone, and when all start again with no
 // address, from the contacts in their indexes.
 func TestManyNodesConverge(t *testing.T) {
+	t.Parallel() // with what computes on the other processor: its time is virtual
 	seed := suite.UsualSeed(t, 18)
 	synctest.Test(t, func(t *testing.T) {
 		w := &weather{rng: rand.New(rand.NewPCG(seed, 18))}

@@ -122,6 +122,7 @@ const interval = 3 * time.Minute
 // carry one way only, after a storm that loses 30 % of what is sent; packets above 1,200 bytes never
 // arrive. Within two intervals after it everything is at its target, and nothing acknowledged was lost.
 func TestPartitionsHeal(t *testing.T) {
+	t.Parallel()
 	seed := suite.UsualSeed(t, 24)
 	rng := rand.New(rand.NewPCG(seed, 24))
 	masks := rng.Perm(63)[:splits.Cases()]

@@ -129,7 +129,7 @@ var (
 	}
 	checkedShape = shape{
 		id(1, "holder"), id(2, "verifier"), id(3, "nonce"), number(4, "time").required(),
-		blob(5, "times", 8*MaxAttested), signature(6),
+		blob(5, "times", 8*MaxAttested), signature(6), blob(7, "moving", MaxAttested),
 	}
 )
 

@@ -33,12 +33,12 @@ func (r releaser) Yield(ctx context.Context, t sdk.TesseraID, index int) error {
 	if err := r.Keeper.Yield(ctx, t, index); err != nil {
 		return err
 	}
-	for _, k := range r.n.dht.Peers() {
-		if k.Owner != owner || k.Silent > 0 || owner == r.n.id.Owner.Key() {
-			continue
-		}
-		if _, err := r.n.tellReleased(ctx, k.Contact, catalog.FragmentKey{Tessera: t, Index: index}); err != nil {
-			r.n.log.Info("an owner's node was not told of a fragment that was given up", "peer", k.Contact.ID().Short(), "err", err)
+	if owner == r.n.id.Owner.Key() {
+		return nil
+	}
+	for _, c := range r.n.network.Owners()[owner] {
+		if _, err := r.n.tellReleased(ctx, c, catalog.FragmentKey{Tessera: t, Index: index}); err != nil {
+			r.n.log.Info("an owner's node was not told of a fragment that was given up", "peer", c.ID().Short(), "err", err)
 		}
 	}
 	return nil

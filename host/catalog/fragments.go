@@ -68,6 +68,14 @@ func (tx *Tx) Fragment(t sdk.TesseraID, index int) (FragmentRef, error) {
 	return one(tx, FragmentKey{t, index}.row(), decodeFragment)
 }
 
+// KeepsAny tells whether any fragment of a tessera is kept here.
+func (tx *Tx) KeepsAny(t sdk.TesseraID) (bool, error) {
+	for _, err := range tx.Fragments(t) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
 // Fragments gives the fragments of a tessera kept here, by ascending number.
 func (tx *Tx) Fragments(t sdk.TesseraID) iter.Seq2[FragmentRef, error] {
 	return list(tx, tesseraKey(kindFragment, t), nil, decodeFragment)

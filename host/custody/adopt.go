@@ -40,8 +40,7 @@ func unplanned(tx *catalog.Tx, t sdk.TesseraID) (bool, error) {
 	if err == nil || !errors.Is(err, catalog.ErrNotFound) {
 		return false, err
 	}
-	none, err := keepsNone(tx, t)
-	return !none && err == nil, err
+	return tx.KeepsAny(t)
 }
 
 // planned writes the row of a plan with the first fragment under it. Fragments that were here before, without

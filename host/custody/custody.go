@@ -212,12 +212,12 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 	if err := s.keepPlan(plan.Tessera, planBytes); err != nil {
 		return notDurable(s.Log, "store plan", err)
 	}
-	var first bool
+	var more bool
 	err = s.Catalog.Update(func(tx *catalog.Tx) error {
 		if err := s.notDeleted(plan.Tessera); err != nil { // while the body came
 			return err
 		}
-		if first, err = keepsNone(tx, plan.Tessera); err != nil {
+		if more, err = tx.KeepsAny(plan.Tessera); err != nil {
 			return err
 		}
 		if err := s.planned(tx, plan); err != nil {
@@ -239,17 +239,9 @@ func (s *Service) take(ctx context.Context, plan *fragment.FragmentPlan, id frag
 		return notDurable(s.Log, "record fragment", err)
 	}
 	if s.Stored != nil {
-		s.Stored(plan.Tessera, first)
+		s.Stored(plan.Tessera, !more)
 	}
 	return nil
-}
-
-// keepsNone tells whether no fragment of a tessera is in the index.
-func keepsNone(tx *catalog.Tx, t sdk.TesseraID) (bool, error) {
-	for _, err := range tx.Fragments(t) {
-		return false, err
-	}
-	return true, nil
 }
 
 // arrival remembers why a body broke off, which is no fault of this disk.

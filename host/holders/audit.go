@@ -161,10 +161,7 @@ func caredFor(tx *catalog.Tx, t sdk.TesseraID) (bool, error) {
 	if _, err := tx.Tessera(t); !errors.Is(err, catalog.ErrNotFound) {
 		return err == nil, err
 	}
-	for _, err := range tx.Fragments(t) {
-		return err == nil, err
-	}
-	return false, nil
+	return tx.KeepsAny(t)
 }
 
 // close draws the consequence of a round. Whoever is asked has just attested, so that no answer at all is a

@@ -428,24 +428,7 @@ func (b *Book) Forgotten(t sdk.TesseraID, holder sdk.NodeKey) error {
 		return fmt.Errorf("keep what a holder forgot: %w", err)
 	}
 	return b.catalog.Reclaim(func(tx *catalog.Tx) error {
-		h, err := tx.Holder(t, holder)
-		if errors.Is(err, catalog.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		plan, err := tx.Plan(t)
-		if err != nil {
-			return err
-		}
-		if plan.Owner == b.self {
-			if err := ledger.Lapsed(tx, b.self, h.Owner, h.Credited()*plan.ShardSize); err != nil {
-				return err
-			}
-		}
-		b.proofs.note(t, holder, false)
-		return tx.DropHolder(t, holder)
+		return b.giveUp(tx, t, holder, func(int) bool { return true })
 	})
 }
 
@@ -474,10 +457,13 @@ func (b *Book) Released(t sdk.TesseraID, holder sdk.NodeKey, index int) error {
 	if err := b.journal.Append(RecordHeld, left.record()); err != nil {
 		return fmt.Errorf("keep what a holder gave up: %w", err)
 	}
-	return b.catalog.Reclaim(func(tx *catalog.Tx) error { return b.release(tx, t, holder, index) })
+	return b.catalog.Reclaim(func(tx *catalog.Tx) error {
+		return b.giveUp(tx, t, holder, func(i int) bool { return i == index })
+	})
 }
 
-func (b *Book) release(tx *catalog.Tx, t sdk.TesseraID, holder sdk.NodeKey, index int) error {
+// giveUp forgets those fragments of a holder that gone names, and ends the credit for them.
+func (b *Book) giveUp(tx *catalog.Tx, t sdk.TesseraID, holder sdk.NodeKey, gone func(index int) bool) error {
 	h, err := tx.Holder(t, holder)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil
@@ -490,7 +476,7 @@ func (b *Book) release(tx *catalog.Tx, t sdk.TesseraID, holder sdk.NodeKey, inde
 		return err
 	}
 	credited, proved := h.Credited(), hasProof(h)
-	h.Fragments = slices.DeleteFunc(h.Fragments, func(f catalog.HeldFragment) bool { return f.Index == index })
+	h.Fragments = slices.DeleteFunc(h.Fragments, func(f catalog.HeldFragment) bool { return gone(f.Index) })
 	if plan.Owner == b.self {
 		if err := ledger.Lapsed(tx, b.self, h.Owner, (credited-h.Credited())*plan.ShardSize); err != nil {
 			return err

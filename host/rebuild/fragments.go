@@ -132,8 +132,8 @@ func used(tx *catalog.Tx, id sdk.TesseraID) (bool, error) {
 	if err == nil || !errors.Is(err, catalog.ErrNotFound) {
 		return err == nil, err
 	}
-	for _, err := range tx.Fragments(id) {
-		return err == nil, err
+	if kept, err := tx.KeepsAny(id); kept || err != nil {
+		return kept, err
 	}
 	for _, err := range tx.HoldersOf(id) {
 		return err == nil, err

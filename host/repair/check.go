@@ -207,21 +207,44 @@ type visit struct {
 	patients []*patient
 }
 
+// questions are visits to make, one to each holder.
+type questions struct {
+	byKey map[sdk.NodeKey]*visit
+	all   []*visit
+}
+
+// add has a holder asked about a tessera too.
+func (q *questions) add(h catalog.Holder, about *patient) {
+	v := q.byKey[h.Key]
+	if v == nil {
+		if q.byKey == nil {
+			q.byKey = map[sdk.NodeKey]*visit{}
+		}
+		v = &visit{holder: h}
+		q.byKey[h.Key] = v
+		q.all = append(q.all, v)
+	}
+	v.patients = append(v.patients, about)
+}
+
 func visits(patients []*patient) []*visit {
-	byKey := map[sdk.NodeKey]*visit{}
-	var out []*visit
+	var q questions
 	for _, p := range patients {
 		for _, h := range p.holders {
-			v := byKey[h.Key]
-			if v == nil {
-				v = &visit{holder: h}
-				byKey[h.Key] = v
-				out = append(out, v)
-			}
-			v.patients = append(v.patients, p)
+			q.add(h, p)
 		}
 	}
-	return out
+	return q.all
+}
+
+// stranger is somebody who is not known to hold anything yet, as one to ask.
+func stranger(c identity.Contact) catalog.Holder {
+	return catalog.Holder{Key: c.Key, Nonce: c.Nonce, Addr: c.Addr.String()}
+}
+
+// heldBy tells whether somebody is a known holder of the tessera.
+func (p *patient) heldBy(k sdk.NodeKey) bool {
+	return slices.ContainsFunc(p.holders, func(h catalog.Holder) bool { return h.Key == k })
 }
 
 // auditor is given what a holder claims, to ask for proofs of some of it.

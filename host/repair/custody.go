@@ -358,9 +358,9 @@ const discovered = 4
 // repaired before this was done: what is missing here may be at somebody whom only others know.
 func (s *Service) discover(ctx context.Context, patients []*patient) error {
 	var (
-		mu    sync.Mutex // guards byKey
-		byKey = map[sdk.NodeKey]*visit{}
-		g     errgroup.Group
+		mu   sync.Mutex // guards news
+		news questions
+		g    errgroup.Group
 	)
 	g.SetLimit(discovered)
 	for _, p := range patients {
@@ -372,15 +372,9 @@ func (s *Service) discover(ctx context.Context, patients []*patient) error {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, c := range found {
-				if c.Key == s.Self || slices.ContainsFunc(p.holders, func(h catalog.Holder) bool { return h.Key == c.Key }) {
-					continue
+				if c.Key != s.Self && !p.heldBy(c.Key) {
+					news.add(stranger(c), p)
 				}
-				v := byKey[c.Key]
-				if v == nil {
-					v = &visit{holder: catalog.Holder{Key: c.Key, Nonce: c.Nonce, Addr: c.Addr.String()}}
-					byKey[c.Key] = v
-				}
-				v.patients = append(v.patients, p)
 			}
 			return nil
 		})
@@ -388,11 +382,7 @@ func (s *Service) discover(ctx context.Context, patients []*patient) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	var news []*visit
-	for _, v := range byKey {
-		news = append(news, v)
-	}
-	if _, err := s.askHolders(ctx, news, s.auditSome); err != nil {
+	if _, err := s.askHolders(ctx, news.all, s.auditSome); err != nil {
 		return err
 	}
 	s.sought.note(patients, s.Now(), s.Now().Add(-memory*s.config.Interval))

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
@@ -20,7 +19,7 @@ const leftToMovers = time.Hour
 // other holders and their owners' nodes say. Without it several would rebuild the same where a rebuild
 // takes longer than the turns of holders are apart.
 func (s *Service) leaveToMovers(ctx context.Context, patients []*patient, owners map[sdk.OwnerKey][]identity.Contact) ([]*patient, error) {
-	asked := map[sdk.NodeKey]*visit{}
+	var asked questions
 	for _, p := range patients {
 		patience := p.turn.patience(s.config.Interval) + max(leftToMovers, s.config.Interval)
 		if s.Now().Sub(p.row.IllSince) >= patience {
@@ -28,17 +27,17 @@ func (s *Service) leaveToMovers(ctx context.Context, patients []*patient, owners
 		}
 		for _, h := range p.holders {
 			if h.SilentSince.IsZero() {
-				toAsk(asked, h, p)
+				asked.add(h, p)
 			}
 		}
 		for _, c := range owners[p.row.Owner] {
-			if c.Key != s.Self && !slices.ContainsFunc(p.holders, func(h catalog.Holder) bool { return h.Key == c.Key }) {
-				toAsk(asked, catalog.Holder{Key: c.Key, Nonce: c.Nonce, Addr: c.Addr.String()}, p)
+			if c.Key != s.Self && !p.heldBy(c.Key) {
+				asked.add(stranger(c), p)
 			}
 		}
 	}
 	moving := map[sdk.TesseraID]bool{}
-	err := s.inquire(ctx, asked, func(p *patient, c wire.CheckHeard) {
+	err := s.inquire(ctx, asked.all, func(p *patient, c wire.CheckHeard) {
 		if c.Moving {
 			moving[p.row.Tessera] = true
 		}

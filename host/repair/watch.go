@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/quicnet"
 	"github.com/tesseras/tesseras/host/wire"
@@ -47,14 +46,14 @@ func (s *Service) lastChecked(t sdk.TesseraID) time.Time {
 // watch asks those who come first for each tessera when they last checked it, and gives the tesseras that
 // nobody did check: they fall to this node. Who does not answer loses its place in the order.
 func (s *Service) watch(ctx context.Context, patients []*patient) (alone []*patient, err error) {
-	asked := map[sdk.NodeKey]*visit{}
+	var asked questions
 	for _, p := range patients {
 		for _, h := range p.turn.ahead {
-			toAsk(asked, h, p)
+			asked.add(h, p)
 		}
 	}
 	attended := map[sdk.TesseraID]bool{}
-	err = s.inquire(ctx, asked, func(p *patient, c wire.CheckHeard) {
+	err = s.inquire(ctx, asked.all, func(p *patient, c wire.CheckHeard) {
 		if c.Age >= 0 && c.Age <= fresh*s.config.Interval {
 			attended[p.row.Tessera] = true
 		}
@@ -62,24 +61,14 @@ func (s *Service) watch(ctx context.Context, patients []*patient) (alone []*pati
 	return slices.DeleteFunc(patients, func(p *patient) bool { return attended[p.row.Tessera] }), err
 }
 
-// toAsk adds a question about a tessera to those for a node.
-func toAsk(asked map[sdk.NodeKey]*visit, h catalog.Holder, about *patient) {
-	v := asked[h.Key]
-	if v == nil {
-		v = &visit{holder: h}
-		asked[h.Key] = v
-	}
-	v.patients = append(v.patients, about)
-}
-
 // inquire asks nodes what they do about tesseras and hands on each answer, one at a time.
-func (s *Service) inquire(ctx context.Context, asked map[sdk.NodeKey]*visit, heard func(*patient, wire.CheckHeard)) error {
+func (s *Service) inquire(ctx context.Context, visits []*visit, heard func(*patient, wire.CheckHeard)) error {
 	var (
 		mu sync.Mutex // one answer at a time
 		g  errgroup.Group
 	)
 	g.SetLimit(askedAtOnce)
-	for _, v := range asked {
+	for _, v := range visits {
 		g.Go(func() error {
 			checks, err := s.checksOf(ctx, v)
 			mu.Lock()

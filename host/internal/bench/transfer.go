@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/localapi"
@@ -44,7 +45,7 @@ func (l *lab) publishRows(ctx context.Context) ([]row, error) {
 	}
 	tes, problem := l.buildTes(ctx)
 	var command best
-	byCommand := func(ctx context.Context) error {
+	byCommand := func(ctx context.Context, _ *timer) error {
 		if tes == "" {
 			return nil
 		}
@@ -54,20 +55,15 @@ func (l *lab) publishRows(ctx context.Context) ([]row, error) {
 		}
 		return nil
 	}
-	commandFirst := false // by turns: the first of a round finds the nodes after other work
+	both := []timed{l.publishing(owner, byAPI(owner)), byCommand}
 	ours := func(ctx context.Context, t *timer) error {
-		commandFirst = !commandFirst
-		byAPI := l.publishing(owner, byAPI(owner))
-		if commandFirst {
-			if err := byCommand(ctx); err != nil {
+		slices.Reverse(both) // the first of a round finds the nodes after other work
+		for _, publish := range both {
+			if err := publish(ctx, t); err != nil {
 				return err
 			}
-			return byAPI(ctx, t)
 		}
-		if err := byAPI(ctx, t); err != nil {
-			return err
-		}
-		return byCommand(ctx)
+		return nil
 	}
 	p := l.params()
 	shard := p.ShardSize()

@@ -11,9 +11,13 @@ type candidate struct {
 	path   int
 	depth  int // answers between our own table and this contact
 	state  state
-	place          // where it is asked
-	others []place // where else it was said to be, at most maxOthers in all
-	moved  int     // addresses taken from others so far
+	place           // where it is asked
+	others []place  // where else it was said to be, at most maxOthers in all
+	moved  int      // addresses taken from others so far
+	subnet struct { // as search.subnet last found it
+		addr netip.AddrPort
+		n    int
+	}
 
 	// Of those it told of: who answered, who lets us wait for a moment, and who was silent.
 	kept, late, lost int

@@ -138,6 +138,8 @@ type query struct {
 	done func(now time.Time, a Answer, ok bool)
 }
 
+func (q *query) lookedUp() bool { return q.Kind == FindNode || q.Kind == FindPointers }
+
 // New makes a node that knows nobody. All its randomness comes from rng.
 func New(self Node, config Config, rng *rand.Rand) *Core {
 	config = config.withDefaults()
@@ -172,11 +174,47 @@ func (c *Core) Next() (time.Time, bool) { return c.timers.next() }
 // Tick does what is due.
 func (c *Core) Tick(now time.Time) { c.timers.run(now) }
 
-// Met takes note of a verified connection: this is the only way into the table.
+// Met takes note of a verified connection: this is the only way into the table. Whom a lookup asks gets a
+// place only by its result.
 func (c *Core) Met(now time.Time, p Peer) {
 	c.book.met(Known{Contact: p.Contact, at: p.At, Owner: p.Owner, FreeBytes: p.FreeBytes, LastSeen: now}, c.table.has)
-	if oldest, full := c.table.heard(p.Node); full {
-		c.challenge(now, oldest, p.Node)
+	if c.table.has(p.Key) || !c.beingLookedUp(p.Key) {
+		c.offer(now, p.Node)
+	}
+}
+
+// beingLookedUp tells whether a lookup is asking a node.
+func (c *Core) beingLookedUp(key sdk.NodeKey) bool {
+	for _, q := range c.queries {
+		if q.To.Key == key && q.lookedUp() {
+			return true
+		}
+	}
+	return false
+}
+
+// offer gives a node that is there a place in the table, if there is one.
+func (c *Core) offer(now time.Time, n Node) {
+	if oldest, full := c.table.heard(n); full {
+		c.challenge(now, oldest, n)
+	}
+}
+
+// sharePerLookup is the part of a bucket that the result of one lookup may fill.
+const sharePerLookup = 4
+
+// offerFound gives nodes that a lookup found places, nearest first. Not those it asked on its way, for liars
+// crowd it; and never many of one bucket: so the contacts there come from several lookups, of which no single
+// one that was led astray fills it.
+func (c *Core) offerFound(now time.Time, nodes []Node) {
+	var offered [bitsOf + 1]int
+	for _, n := range nodes {
+		i := sharedBits(c.own, n.At)
+		if c.table.has(n.Key) || offered[i] >= max(c.config.K/sharePerLookup, 1) {
+			continue
+		}
+		offered[i]++
+		c.offer(now, n)
 	}
 }
 

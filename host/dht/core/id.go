@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"math/bits"
 	"slices"
@@ -37,11 +38,9 @@ func compareDistance(target, a, b ID) int {
 
 // gap is the XOR distance of two ids as a share of the id space.
 func gap(a, b ID) float64 {
-	sum := 0.0
-	for i := range 16 { // beyond lies less than a float64 can tell
-		sum += math.Ldexp(float64(a[i]^b[i]), -8*(i+1))
-	}
-	return sum
+	high := binary.BigEndian.Uint64(a[:8]) ^ binary.BigEndian.Uint64(b[:8])
+	low := binary.BigEndian.Uint64(a[8:16]) ^ binary.BigEndian.Uint64(b[8:16])
+	return math.Ldexp(float64(high), -64) + math.Ldexp(float64(low), -128) // beyond lies less than a float64 can tell
 }
 
 // Node is a contact and its position, which costs a hash to compute.

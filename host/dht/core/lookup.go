@@ -34,7 +34,7 @@ type Found struct {
 type lookup struct {
 	core   *Core
 	task   *Task
-	kind   Kind
+	what   Question
 	search *search
 	found  *holders // nil for a lookup of nodes
 	done   func(time.Time, Found)
@@ -44,8 +44,8 @@ type lookup struct {
 	grace   int // counts waits for slow peers; odd while one is under way
 }
 
-// Lookup finds the nodes nearest to a target: K of them, or more where ids crowd suspiciously about the
-// target. done is called once, maybe before Lookup returns.
+// Lookup finds the nodes nearest to a target: K of them, or more where their ids lie suspiciously near to
+// the target or far from it. done is called once, maybe before Lookup returns.
 func (c *Core) Lookup(now time.Time, target ID, done func(now time.Time, f Found)) *Task {
 	return c.begin(now, FindNode, target, nil, done)
 }
@@ -59,10 +59,11 @@ func (c *Core) FindHolders(now time.Time, t sdk.TesseraID, done func(now time.Ti
 }
 
 func (c *Core) begin(now time.Time, kind Kind, target ID, found *holders, done func(time.Time, Found)) *Task {
-	l := &lookup{core: c, task: &Task{}, kind: kind, found: found, done: done}
-	l.search = newSearch(target, c.self, c.config.K, c.config.Paths, c.start(now, target))
+	l := &lookup{core: c, task: &Task{}, what: Question{Kind: kind, Target: target}, found: found, done: done}
+	most := 3 * c.config.K
+	l.search = newSearch(c.spot(target), c.self, c.config.K, c.config.Paths, c.start(now, target, most))
 	l.search.crowd = c.config.PerLookup
-	l.search.most = 3 * c.config.K
+	l.search.most = most
 	l.search.least, l.search.widest = c.reaches.bounds()
 	l.task.stop = l.finish
 	l.core.timers.after(now, c.config.LookupTime, func(now time.Time) {
@@ -75,8 +76,8 @@ func (c *Core) begin(now time.Time, kind Kind, target ID, found *holders, done f
 }
 
 // start is where a lookup begins: the nearest contacts of the table that are not known to be silent.
-func (c *Core) start(now time.Time, target ID) []Node {
-	return c.table.closest(c.spot(target), c.config.K, func(n Node) bool { return c.worthAsking(now, n) })
+func (c *Core) start(now time.Time, target ID, n int) []Node {
+	return c.table.closest(c.spot(target), n, func(n Node) bool { return c.worthAsking(now, n) })
 }
 
 func (c *Core) worthAsking(now time.Time, n Node) bool {
@@ -124,7 +125,7 @@ func (l *lookup) inquire(now time.Time, to *candidate) {
 	l.asked++
 	asking := false
 	var id Query
-	id = l.core.ask(now, to.Node, Question{Kind: l.kind, Target: l.search.target}, func(now time.Time, a Answer, ok bool) {
+	id = l.core.ask(now, to.Node, l.what, func(now time.Time, a Answer, ok bool) {
 		asking = false
 		l.queries = slices.DeleteFunc(l.queries, func(q Query) bool { return q == id })
 		l.take(now, to, a, ok)
@@ -184,6 +185,7 @@ func (l *lookup) finish(now time.Time) {
 	if l.found != nil {
 		f.Pointers = l.core.whereMet(l.found.list)
 	}
+	l.core.offerFound(now, f.Nodes)
 	l.search = nil // timers still know the lookup for a while
 	l.done(now, f)
 }

@@ -76,7 +76,8 @@ func TestNetworkSurvivesChurn(t *testing.T) {
 	atLeast(t, "lookups", good, len(hops), least(300), 999)
 }
 
-// TestEclipseByAFifth (G18): a fifth of the nodes lie about everything.
+// TestEclipseByAFifth (G18): a fifth of the nodes lie about everything. They have no more than their share of
+// the places in tables, and lookups find what there is.
 func TestEclipseByAFifth(t *testing.T) {
 	w := begin(t, 3)
 	settlers := make([]settler, size().honest*5/4)
@@ -84,6 +85,11 @@ func TestEclipseByAFifth(t *testing.T) {
 		settlers[i].hostile = i%5 == 4
 	}
 	w.found(settlers...)
+	all, theirs := w.places()
+	t.Logf("%d of %d places are those of liars", theirs, all)
+	if all < 20*size().honest || theirs*5 > all {
+		t.Errorf("liars have %d of %d places", theirs, all)
+	}
 	good, hops := w.lookups(t, size().searches)
 	atLeast(t, "lookups", good, len(hops), least(300), 990)
 	ids := w.tesseras(100)

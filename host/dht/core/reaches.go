@@ -6,7 +6,7 @@ import "slices"
 // nodes. That tells how dense ids lie, and so what is no chance.
 type reaches struct{ last []float64 } // newest last
 
-// kept is how many reaches are kept: enough for a median that one odd corner does not move.
+// kept is how many reaches are kept: enough that one odd corner of the space does not decide.
 const kept = 16
 
 func (r *reaches) note(target ID, nodes []Node, k int) {
@@ -19,14 +19,15 @@ func (r *reaches) note(target ID, nodes []Node, k int) {
 	r.last = append(r.last, gap(target, nodes[k-1].At))
 }
 
-// bounds are the nearest and the farthest that K nodes can be believed to reach: half and twice the
-// median. Ids drawn at random lie nearer about one target in 300 and farther about one in 3,000; where it
-// happens, a lookup asks some nodes more.
+// bounds are the nearest and the farthest that K nodes can be believed to reach: half and twice what the
+// nearest eighth of the lookups reached. Who lies can lead a lookup to the few that lie, and so too far, but
+// cannot have nodes where nobody foresees that they are looked for. Where chance goes beyond the bounds, a
+// lookup asks some nodes more; and while nothing is known, as many as it may.
 func (r *reaches) bounds() (least, most float64) {
-	if len(r.last) < 3 {
-		return 0, 1
+	if len(r.last) == 0 {
+		return 0, 0
 	}
 	sorted := slices.Sorted(slices.Values(r.last))
-	median := sorted[len(sorted)/2]
-	return median / 2, 2 * median
+	near := sorted[len(sorted)/8]
+	return near / 2, 2 * near
 }

@@ -18,7 +18,7 @@ const reliable = 500_000
 // whom nobody could make up in a hurry, and else from those heard of last, who are the likeliest to be
 // there; of one public subnet there are as many as in a lookup.
 func (c *Core) Recall(peers []Known, n int) []identity.Contact {
-	chosen := choice{perSubnet: c.config.PerLookup, taken: map[sdk.NodeKey]bool{}}
+	chosen := choice{perSubnet: c.config.PerLookup, taken: map[sdk.NodeKey]bool{}, subnets: map[netip.Prefix]int{}}
 	chosen.take(n/2, slices.SortedFunc(slices.Values(peers), byAge))
 	chosen.take(n-len(chosen.list), slices.SortedFunc(slices.Values(peers), byNews))
 	for _, k := range slices.Concat(chosen.list, peers) {
@@ -74,17 +74,25 @@ type choice struct {
 
 // take adds the first n of peers that are not taken yet and whose public subnet has room.
 func (c *choice) take(n int, peers []Known) {
-	seen := subnets{most: c.perSubnet, count: c.subnets}
 	for _, k := range peers {
 		if n <= 0 {
 			break
 		}
-		if c.taken[k.Contact.Key] || !seen.admit(k.Contact.Addr.Addr()) {
+		if c.taken[k.Contact.Key] || !c.admit(k.Contact.Addr.Addr()) {
 			continue
 		}
 		c.taken[k.Contact.Key] = true
 		c.list = append(c.list, k)
 		n--
 	}
-	c.subnets = seen.count
+}
+
+// admit tells whether the public subnet of an address has room, and takes it.
+func (c *choice) admit(addr netip.Addr) bool {
+	if c.perSubnet == 0 || !public(addr) {
+		return true
+	}
+	net := identity.Subnet(addr)
+	c.subnets[net]++
+	return c.subnets[net] <= c.perSubnet
 }

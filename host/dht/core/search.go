@@ -25,27 +25,38 @@ type search struct {
 	widest float64 // and at the most
 	crowd  int     // contacts of one public subnet that count; 0 = any number
 	paths  [][]*candidate
-	begin  [][]*candidate // of each path, the contacts of our own table that it asks in any case
+	own    [][]*candidate // of each path, the contacts of our own table, as they were dealt out
 	list   []*candidate   // of all paths, nearest first
 	known  map[sdk.NodeKey]*candidate
+
+	subnets map[netip.Prefix]int // numbers, from 1, of the public subnets of candidates
 }
 
-// ownWords is how many contacts of our own table each path asks in any case: else a liar that is asked
-// first could fill the path with its friends, who are nearer to the target than honest ones known so far.
+// ownWords is how many contacts of our own table each of several paths asks in any case: else a liar that
+// is asked first could fill the path with its friends, who are nearer to the target than honest ones known
+// so far.
 const ownWords = 3
 
 // newSearch starts a search at the nearest contacts known, dealt out to the paths in turn.
 func newSearch(target ID, self sdk.NodeKey, k, paths int, start []Node) *search {
-	s := &search{target: target, self: self, k: k, most: k, widest: 1, known: map[sdk.NodeKey]*candidate{}}
-	s.paths, s.begin = make([][]*candidate, max(paths, 1)), make([][]*candidate, max(paths, 1))
+	s := &search{target: target, self: self, k: k, most: k, widest: 1, known: map[sdk.NodeKey]*candidate{}, subnets: map[netip.Prefix]int{}}
+	s.paths, s.own = make([][]*candidate, max(paths, 1)), make([][]*candidate, max(paths, 1))
 	for i, n := range start {
 		path := i % len(s.paths)
 		s.add(path, 1, nil, n)
-		if c := s.known[n.Key]; c != nil && len(s.begin[path]) < ownWords && paths > 1 {
-			s.begin[path] = append(s.begin[path], c)
+		if c := s.known[n.Key]; c != nil {
+			s.own[path] = append(s.own[path], c)
 		}
 	}
 	return s
+}
+
+// inAnyCase are the contacts of our own table that a path asks whatever it finds.
+func (s *search) inAnyCase(path int) []*candidate {
+	if len(s.paths) == 1 {
+		return nil
+	}
+	return s.own[path][:min(ownWords, len(s.own[path]))]
 }
 
 // learn takes what a candidate said into its path.
@@ -83,32 +94,37 @@ func (s *search) insert(list []*candidate, c *candidate) []*candidate {
 	return slices.Insert(list, i, c)
 }
 
-// subnets counts contacts per public subnet.
-type subnets struct {
-	most  int
-	count map[netip.Prefix]int
-}
-
-// admit tells whether one more contact of an address may count, and counts it.
-func (s *subnets) admit(addr netip.Addr) bool {
-	if s.most == 0 || !public(addr) {
-		return true
+// subnet is a number for the public subnet of a candidate; 0 = it does not count in any.
+func (s *search) subnet(c *candidate) int {
+	if c.subnet.addr == c.Addr {
+		return c.subnet.n
 	}
-	if s.count == nil {
-		s.count = map[netip.Prefix]int{}
+	c.subnet.addr, c.subnet.n = c.Addr, 0
+	if ip := c.Addr.Addr(); s.crowd > 0 && public(ip) {
+		net := identity.Subnet(ip)
+		if s.subnets[net] == 0 {
+			s.subnets[net] = len(s.subnets) + 1
+		}
+		c.subnet.n = s.subnets[net]
 	}
-	net := identity.Subnet(addr)
-	s.count[net]++
-	return s.count[net] <= s.most
+	return c.subnet.n
 }
 
 // near walks the candidates of a list that count: nearest first, without those that failed, those that
 // are doubted and those of a subnet with enough nearer ones.
 func (s *search) near(list []*candidate, visit func(*candidate) (goOn bool)) {
-	seen := subnets{most: s.crowd}
+	seen := make([]int, len(s.subnets)+1)
 	for _, c := range list {
-		if c.state == failed || c.doubted() || !seen.admit(c.Addr.Addr()) {
+		if c.state == failed || c.doubted() {
 			continue
+		}
+		if n := s.subnet(c); n > 0 {
+			if n >= len(seen) {
+				seen = append(seen, make([]int, n+1-len(seen))...)
+			}
+			if seen[n]++; seen[n] > s.crowd {
+				continue
+			}
 		}
 		if !visit(c) {
 			return
@@ -118,14 +134,30 @@ func (s *search) near(list []*candidate, visit func(*candidate) (goOn bool)) {
 
 // enough tells whether so many answers, of which c is the farthest, are all that was looked for. The
 // nearest k are, unless they lie otherwise than ids drawn at random do. Nearer: somebody chose ids next
-// to the target, and whom these push out is looked for as well. Farther: liars tell only of each other,
-// and whoever else is known is asked as well.
+// to the target, and whom these push out is looked for as well. Farther, on all paths together: liars
+// tell only of each other, and whoever else is known is asked as well.
 func (s *search) enough(n int, c *candidate) bool {
 	if n < s.k || n >= s.most {
 		return n >= s.most
 	}
-	reach := gap(s.target, c.At)
-	return s.least <= reach && reach <= s.widest
+	return gap(s.target, c.At) >= s.least && !s.sparse(c)
+}
+
+// sparse tells whether answers, of which c is the k-th or a farther one, lie too far from the target, and
+// those of all paths as well.
+func (s *search) sparse(c *candidate) bool {
+	if gap(s.target, c.At) <= s.widest {
+		return false
+	}
+	n, sparse := 0, true
+	s.near(s.list, func(c *candidate) bool {
+		if c.state == answered {
+			n++
+		}
+		sparse = n < s.k || gap(s.target, c.At) > s.widest
+		return n < s.k
+	})
+	return sparse
 }
 
 // next is the nearest contact to ask now. At most parallel are asked at once, not counting those that let us
@@ -169,12 +201,11 @@ func (s *search) nextOf(asking []int, offer func(path int) *candidate) *candidat
 	return first
 }
 
-// freshOn is the nearest contact that a path still has to ask.
+// freshOn is the contact that a path has to ask next: the nearest, but one of our own table where what the
+// others told of is sparse.
 func (s *search) freshOn(path int) (found *candidate) {
-	for _, c := range s.begin[path] {
-		if c.state == fresh {
-			return c
-		}
+	if c := firstFresh(s.inAnyCase(path)); c != nil {
+		return c
 	}
 	n := 0
 	s.near(s.paths[path], func(c *candidate) bool {
@@ -186,9 +217,21 @@ func (s *search) freshOn(path int) (found *candidate) {
 			return false
 		}
 		n++
-		return !s.enough(n, c)
+		if n >= s.k && n < s.most && s.sparse(c) {
+			found = firstFresh(s.own[path])
+		}
+		return found == nil && !s.enough(n, c)
 	})
 	return found
+}
+
+func firstFresh(list []*candidate) *candidate {
+	for _, c := range list {
+		if c.state == fresh {
+			return c
+		}
+	}
+	return nil
 }
 
 // doubtedOn is the nearest doubted contact of a path that has not found enough others.
@@ -218,7 +261,7 @@ func (s *search) progress() (done, onlySlow bool) {
 }
 
 func (s *search) pathProgress(path int) (done, onlySlow bool) {
-	for _, c := range s.begin[path] {
+	for _, c := range s.inAnyCase(path) {
 		if c.state <= late {
 			return false, false
 		}

@@ -252,3 +252,40 @@ func TestFriendsOfTheBusyWait(t *testing.T) {
 		t.Errorf("%d more ghosts are asked before the first are given up", waiting)
 	}
 }
+
+// TestSearchAsksItsOwnWhereOthersAreFar: a liar tells only of its friends, who are nearer to the target than
+// whom we know, but farther than the nearest can be. So those we know are asked as well.
+func TestSearchAsksItsOwnWhereOthersAreFar(t *testing.T) {
+	place := func(n int, far byte) Node {
+		p := at(n)
+		p.At = ID{far, byte(n)}
+		return p
+	}
+	liar := place(0, 0x40)
+	var own, friends, nearest []Node
+	for n := range 8 {
+		own = append(own, place(100+n, 0x80))
+		friends = append(friends, place(200+n, 0x20))
+		nearest = append(nearest, place(300+n, 0x01))
+	}
+	find := func(widest float64) []Node {
+		s := newSearch(ID{}, sdk.NodeKey{}, 4, 1, append([]Node{liar}, own...))
+		s.most, s.widest = 12, widest
+		for c := s.next(3); c != nil; c = s.next(3) {
+			c.become(answered)
+			switch c.At[0] {
+			case 0x40, 0x20:
+				s.learn(c, friends)
+			case 0x80:
+				s.learn(c, nearest)
+			}
+		}
+		return s.nearest()
+	}
+	if got := find(1); !slices.Equal(got, friends[:4]) {
+		t.Fatalf("without a bound: found %v, want the friends of the liar, or this test shows nothing", got)
+	}
+	if got := find(0.05); !slices.Equal(got, nearest[:4]) {
+		t.Errorf("found %v, want the nearest", got)
+	}
+}

@@ -25,7 +25,8 @@ type world struct {
 	seq   uint64
 	nodes []*citizen
 	byKey map[sdk.NodeKey]*citizen
-	mob   []Node // the hostile ones
+	mob   []Node        // the hostile ones
+	gangs map[ID][]Node // of these, the nearest to targets asked for lately
 	// ghosts has hostile nodes tell of contacts next to the target behind which nobody is.
 	ghosts bool
 	talk   map[[2]int]time.Time // when two last spoke, at least of those that are connected
@@ -82,7 +83,7 @@ const (
 func newWorld(seed uint64) *world {
 	return &world{
 		rng: rand.New(rand.NewPCG(seed, 7)), now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
-		byKey: map[sdk.NodeKey]*citizen{}, talk: map[[2]int]time.Time{}, trace: fnv.New64a(),
+		byKey: map[sdk.NodeKey]*citizen{}, gangs: map[ID][]Node{}, talk: map[[2]int]time.Time{}, trace: fnv.New64a(),
 	}
 }
 
@@ -152,6 +153,7 @@ func (w *world) settle(s settler) *citizen {
 	w.byKey[c.self.Key] = c
 	if s.hostile {
 		w.mob = append(w.mob, c.self)
+		clear(w.gangs)
 	}
 	return c
 }
@@ -321,7 +323,11 @@ func (w *world) nobodies(target ID) (out []Node) {
 
 // accomplices are the twenty hostile nodes nearest to a target.
 func (w *world) accomplices(target ID) []Node {
-	near := make([]Node, 0, 21)
+	near, known := w.gangs[target]
+	if known {
+		return near
+	}
+	near = make([]Node, 0, 21)
 	for _, n := range w.mob {
 		if len(near) == 20 && compareDistance(target, n.At, near[19].At) > 0 {
 			continue
@@ -329,6 +335,10 @@ func (w *world) accomplices(target ID) []Node {
 		i, _ := slices.BinarySearchFunc(near, n, func(a, b Node) int { return compareDistance(target, a.At, b.At) })
 		near = slices.Insert(near, i, n)[:min(20, len(near)+1)]
 	}
+	if len(w.gangs) >= 1000 {
+		clear(w.gangs)
+	}
+	w.gangs[target] = near
 	return near
 }
 
@@ -353,6 +363,22 @@ func (w *world) honest() *citizen {
 			return c
 		}
 	}
+}
+
+// places counts those in the tables of honest nodes, and those of them that hostile ones have.
+func (w *world) places() (all, theirs int) {
+	for _, c := range w.nodes {
+		if c.hostile {
+			continue
+		}
+		for key := range c.table.at {
+			all++
+			if w.byKey[key].hostile {
+				theirs++
+			}
+		}
+	}
+	return all, theirs
 }
 
 // lookups runs many lookups of random targets and tells how many found the truly nearest honest node,

@@ -55,6 +55,8 @@ func (r *round) finish(now time.Time) {
 // Explore looks for the nodes nearest to this one, and into the buckets that this cannot have filled:
 // with fewer than K answers everybody was found, else everybody nearer than the farthest. done is
 // called once.
+//
+// One of the wide buckets is looked into even if it is full: so it is known how dense the network is now.
 func (c *Core) Explore(now time.Time, done func(now time.Time)) *Task {
 	e := &exploration{core: c, task: &Task{}, next: c.config.PowBits, done: done}
 	e.task.stop = func(now time.Time) {
@@ -62,10 +64,13 @@ func (c *Core) Explore(now time.Time, done func(now time.Time)) *Task {
 		c.Stop(now, e.current)
 		done(now)
 	}
+	c.looked[c.config.PowBits+c.rng.IntN(wideBuckets)] = time.Time{}
 	e.current = c.Lookup(now, c.own, func(now time.Time, f Found) {
 		if len(f.Nodes) >= c.config.K {
 			e.farthest = sharedBits(c.own, f.Nodes[c.config.K-1].At)
-			c.reaches.note(c.own, f.Nodes, c.config.K)
+			if len(c.reaches.last) == 0 { // better than nothing, though our own id can be foreseen
+				c.reaches.note(c.own, f.Nodes, c.config.K)
+			}
 		} else {
 			e.next = bitsOf
 		}
@@ -73,6 +78,10 @@ func (c *Core) Explore(now time.Time, done func(now time.Time)) *Task {
 	})
 	return e.task
 }
+
+// wideBuckets is how many buckets are so wide that a point in them cannot be foreseen: who would be near to
+// it would need about as many ids as all others have there.
+const wideBuckets = 4
 
 // exploration is a look around under way.
 type exploration struct {
@@ -91,10 +100,12 @@ func (e *exploration) advance(now time.Time) {
 		if !e.core.worthExploring(now, e.next) {
 			continue
 		}
-		target := withPrefix(e.core.own, e.core.random(), e.next)
+		target, wide := withPrefix(e.core.own, e.core.random(), e.next), e.next < e.core.config.PowBits+wideBuckets
 		e.next++
 		e.current = e.core.Lookup(now, target, func(now time.Time, f Found) {
-			e.core.reaches.note(target, f.Nodes, e.core.config.K)
+			if wide {
+				e.core.reaches.note(target, f.Nodes, e.core.config.K)
+			}
 			e.advance(now)
 		})
 		return

@@ -23,6 +23,7 @@ type search struct {
 	most   int     // answers in all, where the nearest k are not what they should be; at least k
 	least  float64 // how far from the target the k nearest reach, if they are what they seem: at the least
 	widest float64 // and at the most
+	sparse bool    // they reach farther, all paths taken together
 	crowd  int     // contacts of one public subnet that count; 0 = any number
 	paths  [][]*candidate
 	own    [][]*candidate // of each path, the contacts of our own table, as they were dealt out
@@ -140,30 +141,32 @@ func (s *search) enough(n int, c *candidate) bool {
 	if n < s.k || n >= s.most {
 		return n >= s.most
 	}
-	return gap(s.target, c.At) >= s.least && !s.sparse(c)
+	reach := gap(s.target, c.At)
+	return s.least <= reach && (reach <= s.widest || !s.sparse)
 }
 
-// sparse tells whether answers, of which c is the k-th or a farther one, lie too far from the target, and
-// those of all paths as well.
-func (s *search) sparse(c *candidate) bool {
-	if gap(s.target, c.At) <= s.widest {
-		return false
-	}
-	n, sparse := 0, true
+// look finds out anew whether the nearest k that answered, of all paths, lie too far from the target, or there are
+// none. Whoever walks the candidates looks first.
+func (s *search) look() {
+	n := 0
+	s.sparse = true
 	s.near(s.list, func(c *candidate) bool {
+		if gap(s.target, c.At) > s.widest {
+			return false
+		}
 		if c.state == answered {
 			n++
 		}
-		sparse = n < s.k || gap(s.target, c.At) > s.widest
-		return n < s.k
+		s.sparse = n < s.k
+		return s.sparse
 	})
-	return sparse
 }
 
 // next is the nearest contact to ask now. At most parallel are asked at once, not counting those that let us
 // wait for a moment, of which there may be eight times as many. Paths with the fewest questions under way
 // come first, and doubted contacts when there is nobody else.
 func (s *search) next(parallel int) *candidate {
+	s.look()
 	asking := make([]int, len(s.paths))
 	all, waiting, open := 0, 0, false
 	for _, c := range s.list {
@@ -217,7 +220,7 @@ func (s *search) freshOn(path int) (found *candidate) {
 			return false
 		}
 		n++
-		if n >= s.k && n < s.most && s.sparse(c) {
+		if n >= s.k && n < s.most && s.sparse && gap(s.target, c.At) > s.widest {
 			found = firstFresh(s.own[path])
 		}
 		return found == nil && !s.enough(n, c)
@@ -249,6 +252,7 @@ func (s *search) doubtedOn(path int) *candidate {
 // progress tells whether the search is done, and if not, whether only slow and doubted contacts are
 // waited for.
 func (s *search) progress() (done, onlySlow bool) {
+	s.look()
 	done = true
 	for path := range s.paths {
 		pathDone, pathSlow := s.pathProgress(path)
@@ -291,6 +295,7 @@ func (s *search) pathProgress(path int) (done, onlySlow bool) {
 
 // nearest lists who answered, nearest first, as many as were looked for.
 func (s *search) nearest() []Node {
+	s.look()
 	var out []Node
 	s.near(s.list, func(c *candidate) bool {
 		if c.state == answered {

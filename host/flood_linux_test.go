@@ -25,7 +25,7 @@ import (
 var flooded = suite.Flooded
 
 // What a whole node may use of memory while it is flooded, and how far above what it had before it may be within
-// a minute, once its garbage is collected.
+// a minute.
 const (
 	floodedMost  = 512 << 20
 	floodedAfter = 32 << 20
@@ -76,7 +76,10 @@ func TestAWholeNodeUnderFlood(t *testing.T) {
 	if most > floodedMost {
 		t.Errorf("%d MiB of memory under flood, at most %d are allowed", most>>20, floodedMost>>20)
 	}
-	for holder.collect(); resident(t, pid) > base+floodedAfter; holder.collect() {
+	if !suite.Nightly() {
+		holder.collect() // as it does by itself within half a minute
+	}
+	for resident(t, pid) > base+floodedAfter {
 		if time.Since(over) > floodedRest {
 			t.Fatalf("%d MiB of memory %s after the flood, %d before it", resident(t, pid)>>20, floodedRest, base>>20)
 		}

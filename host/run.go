@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,7 +20,6 @@ func Serve(ctx context.Context, cfg *config.Loaded, dataDir string, log *slog.Lo
 		return err
 	}
 	n.again = cfg.Again
-	debug.FreeOSMemory() // opening took more than is needed from now on
 	defer func() { err = errors.Join(err, n.Close()) }()
 	api, err := localapi.Listen(dataDir, cfg.API.Group)
 	if err != nil {
@@ -33,6 +31,7 @@ func Serve(ctx context.Context, cfg *config.Loaded, dataDir string, log *slog.Lo
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return localapi.NewServer(n, log).Serve(gctx, api) })
+	g.Go(func() error { return new(spareMemory).run(gctx) }) // first of all what opening took
 	if metrics != nil {
 		log.Info("metrics", "addr", metrics.Addr().String())
 		g.Go(func() error { return serveMetrics(gctx, n, metrics) })

@@ -124,7 +124,7 @@ func (b *Batch) stageLarge(ctx context.Context, r io.Reader) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	o := Object{Hash: in.hash.Sum(), Size: in.size}
+	o := Object{Hash: in.hash.sum(), Size: in.size}
 	if b.claim(o.Hash) {
 		o.Duplicate = true
 		return o, in.discard()
@@ -224,7 +224,7 @@ func (b *Batch) Discard(needed func(digest.Hash) (bool, error)) error {
 
 // write stores a content under its hash, all but the sync of its folder.
 func (s *Store) write(content []byte, h digest.Hash) error {
-	in, err := s.newIncoming(nil)
+	in, err := s.newIncoming()
 	if err != nil {
 		return err
 	}

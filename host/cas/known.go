@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/vfs"
 )
@@ -23,16 +25,23 @@ func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash, hash
 	if existing == nil {
 		return s.stageNew(ctx, r, h, hasher)
 	}
+	var secured errgroup.Group
+	secured.Go(func() error { return s.secure(existing, h) }) // nobody writes to it while it is compared
 	in, same, err := s.follow(ctx, r, existing, size)
-	if in != nil {
-		existing.Close() // before it is replaced: not every file system renames over an open file
+	err = errors.Join(err, secured.Wait())
+	existing.Close() // before it is replaced: not every file system renames over an open file
+	switch {
+	case err != nil && in != nil:
+		return Object{}, errors.Join(err, in.discard())
+	case err != nil:
+		return Object{}, err
+	case in != nil:
 		return s.finishNew(in, h)
 	}
-	defer existing.Close()
-	if err != nil {
-		return Object{}, err
+	if got := same.hash.sum(); got != h {
+		return Object{}, notAsKnown(got, h)
 	}
-	return s.settleKnown(same, existing, h)
+	return Object{Hash: h, Size: same.size, Duplicate: true}, nil
 }
 
 func (s *Store) stageNew(ctx context.Context, r io.Reader, h digest.Hash, hasher *digest.Hasher) (Object, error) {
@@ -44,7 +53,10 @@ func (s *Store) stageNew(ctx context.Context, r io.Reader, h digest.Hash, hasher
 }
 
 func (s *Store) finishNew(in *incoming, h digest.Hash) (Object, error) {
-	if got := in.hash.Sum(); got != h {
+	if err := in.sync(); err != nil {
+		return Object{}, errors.Join(err, in.discard())
+	}
+	if got := in.hash.sum(); got != h {
 		return Object{}, errors.Join(notAsKnown(got, h), in.discard())
 	}
 	return Object{Hash: h, Size: in.size}, s.commit(in, h)
@@ -54,42 +66,37 @@ func notAsKnown(got, want digest.Hash) error {
 	return fmt.Errorf("%w: got %s instead of %s", digest.ErrMismatch, got.Short(), want.Short())
 }
 
-// settleKnown ends stageKnown where the existing file was the same.
-func (s *Store) settleKnown(same *comparison, existing vfs.File, h digest.Hash) (Object, error) {
-	if got := same.hash.Sum(); got != h {
-		return Object{}, notAsKnown(got, h)
-	}
-	return Object{Hash: h, Size: same.size, Duplicate: true}, s.secure(existing, h)
-}
-
 // comparison is how much of a stream was equal to the existing file, and its hash.
 type comparison struct {
 	size int64
-	hash *digest.Hasher
+	hash *hashing
 }
 
 // follow reads r beside the existing file of some size. Where they part it starts a new file with
 // what was equal and gives that; where they do not, the comparison of the whole.
 func (s *Store) follow(ctx context.Context, r io.Reader, existing vfs.File, size int64) (*incoming, *comparison, error) {
-	c := &comparison{hash: digest.New()}
-	got, want := s.room(), s.room()
-	defer func() { s.leave(got); s.leave(want) }()
+	c := &comparison{hash: s.hashing(digest.New())}
+	defer c.hash.wait()
+	want := s.room()
+	defer s.leave(want)
 	for {
+		got := s.room()
 		n, end, err := fill(ctx, r, got)
 		if err != nil {
+			s.leave(got)
 			return nil, nil, err
 		}
-		hashed := hashAside(c.hash, got[:n])
-		m, readErr := io.ReadFull(existing, want[:n])
+		m, err := io.ReadFull(existing, want[:n])
 		same := m == n && bytes.Equal(got[:n], want[:n])
-		<-hashed
-		if readErr != nil && readErr != io.EOF && readErr != io.ErrUnexpectedEOF {
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 			same = false // a file that cannot be read is as wrong as one that differs
 		}
 		if !same || end && c.size+int64(n) != size {
+			defer s.leave(got)
 			in, err := s.part(ctx, c.size, got[:n], end, r, existing)
 			return in, nil, err // in is nil on an error
 		}
+		c.hash.add(got, n)
 		c.size += int64(n)
 		if end {
 			return nil, c, nil
@@ -101,10 +108,11 @@ func (s *Store) follow(ctx context.Context, r io.Reader, existing vfs.File, size
 // and the rest of r. All of it is hashed again as it is written, because the existing file is not
 // trusted to read the same twice.
 func (s *Store) part(ctx context.Context, equal int64, differs []byte, end bool, r io.Reader, existing vfs.File) (*incoming, error) {
-	in, err := s.newIncoming(digest.New())
+	in, err := s.newIncoming()
 	if err != nil {
 		return nil, err
 	}
+	in.hash = s.hashing(digest.New())
 	if err := s.pump(ctx, in, io.NewSectionReader(existing, 0, equal)); err != nil {
 		return nil, errors.Join(err, in.discard())
 	}

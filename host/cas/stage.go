@@ -49,10 +49,17 @@ func (s *Store) stage(ctx context.Context, r io.Reader) (o Object, err error) {
 	if err != nil {
 		return Object{}, err
 	}
-	o = Object{Hash: in.hash.Sum(), Size: in.size}
+	if !s.repeats.Load() { // duplicates come in a row, and need not be synced
+		if err := in.sync(); err != nil {
+			return Object{}, errors.Join(err, in.discard())
+		}
+	}
+	o = Object{Hash: in.hash.sum(), Size: in.size}
 	s.pin(o.Hash)
 	defer s.unpinOn(&err, o.Hash)
-	if o.Duplicate, err = s.isDuplicate(in, o.Hash); err != nil || o.Duplicate {
+	o.Duplicate, err = s.isDuplicate(in, o.Hash)
+	s.repeats.Store(o.Duplicate)
+	if err != nil || o.Duplicate {
 		return o, errors.Join(err, in.discard())
 	}
 	return o, s.commit(in, o.Hash)
@@ -119,7 +126,7 @@ func (s *Store) commit(in *incoming, h digest.Hash) error {
 // temporary file is gone afterwards, whatever happens.
 func (s *Store) settle(in *incoming, h digest.Hash) error {
 	defer s.temps.leave(in.name)
-	if err := in.file.Sync(); err != nil {
+	if err := in.sync(); err != nil {
 		return errors.Join(err, in.discard())
 	}
 	if err := in.file.Close(); err != nil {

@@ -5,9 +5,10 @@
 //
 // # How an object comes and goes
 //
-// Coming: the content is written to a temporary file while it is hashed, the file is synced, renamed
-// to its name, and the folder is synced. From the moment the hash is known the object is pinned, and
-// it stays so until whoever staged it has recorded the need for it, durably, and unpins it.
+// Coming: the content is written to a temporary file and hashed beside that. The file is synced, which
+// need not wait for the hash; when both are through it is renamed to its name, and the folder is synced.
+// From the moment the hash is known the object is pinned, and it stays so until whoever staged it has
+// recorded the need for it, durably, and unpins it.
 //
 // Going: under the lock of the object's name, an object that is pinned or still needed stays;
 // otherwise its file is unlinked. A pin is taken under the same lock. So either the pin came first and
@@ -100,7 +101,9 @@ type Store struct {
 	folders folders
 	temps   temps
 	stats   stats
-	rooms   chan []byte // buffers of cfg.room bytes that are free to use
+	rooms   chan []byte   // buffers of cfg.room bytes that are free to use
+	behind  chan struct{} // a slot for each buffer that waits to be hashed
+	repeats atomic.Bool   // the last content that came without its hash was here before
 	trees   trees
 }
 
@@ -122,7 +125,7 @@ func New(fsys vfs.FS, cfg Config) (*Store, error) {
 	if cfg.room <= 0 {
 		cfg.room = chunk
 	}
-	s := &Store{fs: fsys, cfg: cfg, run: rand.Text()[:8], folders: folders{fs: fsys}, temps: temps{live: map[string]bool{}}, rooms: make(chan []byte, maxRooms)}
+	s := &Store{fs: fsys, cfg: cfg, run: rand.Text()[:8], folders: folders{fs: fsys}, temps: temps{live: map[string]bool{}}, rooms: make(chan []byte, maxRooms), behind: make(chan struct{}, maxBehind)}
 	if err := s.prepare(); err != nil {
 		return nil, fmt.Errorf("open object store: %w", err)
 	}

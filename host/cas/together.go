@@ -21,7 +21,7 @@ const (
 
 // lay writes a content aside. It becomes durable, and gets its name, when enough others did, or by Sync.
 func (b *Batch) lay(content []byte, h digest.Hash) error {
-	in, err := b.s.newIncoming(nil)
+	in, err := b.s.newIncoming()
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,10 @@ func (s *Store) hashing(h *digest.Hasher) *hashing { return &hashing{s: s, hash:
 // add hashes the first n bytes of room, which it hands back to the store. It waits while too many are
 // behind.
 func (a *hashing) add(room []byte, n int) {
+	if n == 0 {
+		a.s.leave(room)
+		return
+	}
 	if a.last == nil && n < aside {
 		a.hash.Write(room[:n])
 		a.s.leave(room)

@@ -105,10 +105,11 @@ func (b *best) try(ctx context.Context, f form, t *timer) error {
 	return nil
 }
 
-// duel alternates two short pieces of work and gives the medians. pause, if there is one, comes before
-// each round and does not count.
-func duel(ctx context.Context, name string, bytes int64, times int, pause func(), ours, raw func(i int) error) (row, error) {
-	var own, theirs []time.Duration
+// duel alternates short pieces of work and gives the medians, of the forms of the raw part the least. pause,
+// if there is one, comes before each round and does not count.
+func duel(ctx context.Context, name string, bytes int64, times int, pause func(), ours func(i int) error, raw ...func(i int) error) (row, error) {
+	work := append([]func(i int) error{ours}, raw...)
+	took := make([][]time.Duration, len(work))
 	for i := range times {
 		if err := ctx.Err(); err != nil {
 			return row{}, err
@@ -116,19 +117,20 @@ func duel(ctx context.Context, name string, bytes int64, times int, pause func()
 		if pause != nil {
 			pause()
 		}
-		begun := time.Now()
-		if err := ours(i); err != nil {
-			return row{}, err
+		for k, do := range work {
+			begun := time.Now()
+			if err := do(i); err != nil {
+				return row{}, err
+			}
+			took[k] = append(took[k], time.Since(begun))
 		}
-		middle := time.Now()
-		if err := raw(i); err != nil {
-			return row{}, fmt.Errorf("raw: %w", err)
-		}
-		own, theirs = append(own, middle.Sub(begun)), append(theirs, time.Since(middle))
 	}
-	slices.Sort(own)
-	slices.Sort(theirs)
-	r := row{Step: name, Bytes: bytes, Seconds: own[times/2].Seconds(), Bound: theirs[times/2].Seconds()}
+	medians := make([]float64, len(work))
+	for k := range took {
+		slices.Sort(took[k])
+		medians[k] = took[k][times/2].Seconds()
+	}
+	r := row{Step: name, Bytes: bytes, Seconds: medians[0], Bound: slices.Min(medians[1:])}
 	r.Ratio = r.Bound / r.Seconds
 	return r.noted("median of %d, alternating", times), nil
 }

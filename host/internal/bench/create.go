@@ -43,19 +43,17 @@ func (l *lab) createSmallRow(sync string) func(context.Context) ([]row, error) {
 
 func (l *lab) createSmall(ctx context.Context, sync string) ([]row, error) {
 	files := smallCount(l)
-	folder, err := l.fresh("small", files, smallSize)
+	folder, err := l.fresh(l.unused("small"), files, smallSize)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(folder)
 	bytes := int64(files) * smallSize
 	name := fmt.Sprintf("create %d small files", files)
 	if sync == config.SyncNormal {
 		name += ", synced together"
 	}
 	r, err := l.contest(ctx, name, bytes, func(ctx context.Context, t *timer) error {
-		dir := l.path("creator")
-		defer os.RemoveAll(dir)
+		dir := l.path(l.unused("creator"))
 		cfg := nodeConfig("", "")
 		cfg.Storage.Sync = sync
 		backend, closer, err := host.OpenLocal(ctx, &cfg, dir, slog.New(slog.DiscardHandler))

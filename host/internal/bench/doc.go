@@ -23,7 +23,7 @@
 // raw part runs in several forms (buffer sizes, goroutines, transfers at a time), and the fastest goes
 // on. Times of a step and of each part are those of its best round, because on a shared computer noise
 // only ever adds. Puts and round trips are short: these alternate one by one, a few hundred times, and
-// the medians are compared; the notes say so.
+// the medians are compared, of the raw part the one of its fastest form; the notes say so.
 //
 // CPU is the same ratio in processor time of all processes taken together. On a busy computer it is
 // the steadier of the two; it says nothing where a step waits for the disk.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type lab struct {
 	options
 	temp     string
 	random   []byte // size bytes; nobody changes them
+	names    int    // given by unused
 	nodes    int    // holders
 	children []*child
 	holders  []*node
@@ -75,6 +77,14 @@ func (l *lab) path(name string) string { return filepath.Join(l.temp, name) }
 // folder makes a folder of a name in the temporary one.
 func (l *lab) folder(name string) (string, error) {
 	return l.path(name), os.MkdirAll(l.path(name), 0o700)
+}
+
+// unused is a name in the temporary folder that nobody had before. What is there stays until the lab is
+// closed: a file system that lost many files just now is slow to make new ones. ext4 without a journal
+// does not use the inode of a removed file again for minutes, and looks at each of them for every new file.
+func (l *lab) unused(name string) string {
+	l.names++
+	return fmt.Sprintf("%s-%d", name, l.names)
 }
 
 // emptyRawPeers removes what raw peers made durable.

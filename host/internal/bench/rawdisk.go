@@ -73,21 +73,21 @@ func rawRead(what string, files []string, each int64) part {
 }
 
 // writeDurable makes one file durable: write, fsync, rename, fsync of the folder.
-func writeDurable(dir, name string, data []byte, size int64) error {
-	if err := writeSynced(dir, name, data, size); err != nil {
+func writeDurable(dir, name string, data []byte, size int64, piece int) error {
+	if err := writeSynced(dir, name, data, size, piece); err != nil {
 		return err
 	}
 	return syncFolder(dir)
 }
 
 // writeSynced is writeDurable without the folder.
-func writeSynced(dir, name string, data []byte, size int64) error {
+func writeSynced(dir, name string, data []byte, size int64, piece int) error {
 	temp := filepath.Join(dir, name+".tmp")
 	f, err := os.Create(temp)
 	if err != nil {
 		return err
 	}
-	err = stream(data, size, mib, func(b []byte) error {
+	err = stream(data, size, piece, func(b []byte) error {
 		_, err := f.Write(b)
 		return err
 	})
@@ -108,41 +108,53 @@ func syncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// rawSmallFiles makes many small files durable, each synced, the folder synced once.
+// rawSmallFiles makes many small files durable, each synced, their folders synced once.
 func (l *lab) rawSmallFiles(files int, each int64) part {
-	write := func(atOnce int) timed {
+	write := func(atOnce, folders int) timed {
 		return func(_ context.Context, t *timer) error {
-			dir := l.path("raw-small")
+			dir := l.path(l.unused("raw-small"))
+			for i := range folders {
+				if err := os.MkdirAll(filepath.Join(dir, fileName(i)), 0o700); err != nil {
+					return err
+				}
+			}
+			t.begin()
+			defer t.end()
+			err := lanes(files, atOnce, func(i int) error {
+				return writeSynced(filepath.Join(dir, fileName(i%folders)), fileName(i), l.random, each, mib)
+			})
+			if err != nil {
+				return err
+			}
+			return lanes(folders, atOnce, func(i int) error { return syncFolder(filepath.Join(dir, fileName(i))) })
+		}
+	}
+	return part{"small files, each fsynced", int64(files) * each, []form{
+		{"16 at a time", write(16, 1)},
+		{"64 at a time", write(64, 1)},
+		{"128 at a time", write(128, 1)},
+		{"16 at a time, in 256 folders", write(16, 256)},
+		{"64 at a time, in 256 folders", write(64, 256)},
+	}}
+}
+
+// rawDurable makes one large file durable.
+func (l *lab) rawDurable(size int64) part {
+	write := func(piece int) timed {
+		return func(_ context.Context, t *timer) error {
+			dir := l.path("raw-durable")
 			defer os.RemoveAll(dir)
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
 			t.begin()
 			defer t.end()
-			err := lanes(files, atOnce, func(i int) error { return writeSynced(dir, fileName(i), l.random, each) })
-			if err != nil {
-				return err
-			}
-			return syncFolder(dir)
+			return writeDurable(dir, "file", l.random, size, piece)
 		}
 	}
-	return part{"small files, each fsynced", int64(files) * each, []form{
-		{"16 at a time", write(16)}, {"64 at a time", write(64)}, {"128 at a time", write(128)},
+	return part{"durable write", size, []form{
+		{"1 file, writes of 256 KiB", write(256 * kib)}, {"1 file, writes of 1 MiB", write(mib)},
 	}}
-}
-
-// rawDurable makes one large file durable.
-func (l *lab) rawDurable(size int64) part {
-	return part{"durable write", size, []form{{"1 file, writes of 1 MiB", func(_ context.Context, t *timer) error {
-		dir := l.path("raw-durable")
-		defer os.RemoveAll(dir)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		t.begin()
-		defer t.end()
-		return writeDurable(dir, "file", l.random, size)
-	}}}}
 }
 
 func fileName(i int) string { return fmt.Sprintf("%06d", i) }

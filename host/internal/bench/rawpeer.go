@@ -135,7 +135,7 @@ func (p *rawPeer) answer(s *quic.Stream) error {
 	case hash:
 		hashStream(p.data, size, mib)
 	case durable:
-		err = writeDurable(p.dir, fmt.Sprint(s.StreamID()), p.data, size)
+		err = writeDurable(p.dir, fmt.Sprint(s.StreamID()), p.data, size, mib)
 	default:
 		err = errors.ErrUnsupported
 	}

@@ -54,6 +54,11 @@ func putRow(ctx context.Context, l *lab, size int64, times int, goal float64) (r
 	defer os.RemoveAll(plain)
 	content := make([]byte, size)
 	fillRandom(content)
+	raw := func(piece int) func(int) error {
+		return func(i int) error {
+			return writeDurable(plain, fmt.Sprintf("%s-%d", fileName(i), piece), content, size, piece)
+		}
+	}
 	err = inStore(l, func(s *cas.Store) error {
 		if err := wear(ctx, s); err != nil {
 			return err
@@ -68,7 +73,7 @@ func putRow(ctx context.Context, l *lab, size int64, times int, goal float64) (r
 				}
 				return err
 			},
-			func(i int) error { return writeDurable(plain, fileName(i), content, size) })
+			raw(128*kib), raw(512*kib), raw(mib))
 		rows = []row{r.atLeast(goal)}
 		return err
 	})

@@ -5,8 +5,7 @@ package sdk
 func Margin(h *TesseraHealth) uint32 { return h.GetSurvivesPeers() + h.GetExpectedPeers()/2 }
 
 // Critical tells that one more loss, or two, would be the end, and that something can be done. What is
-// critical is never put off. Where only just enough fragments can be had, that is so whoever is expected
-// back: one more that is away, and nobody could read the tessera until somebody returns.
+// critical is never put off.
 func Critical(h *TesseraHealth) bool {
-	return (Margin(h) <= 1 || h.GetSurvivesPeers() == 0) && h.GetMissing() > 0 && h.GetRecoverable()
+	return Margin(h) <= 1 && h.GetMissing() > 0 && h.GetRecoverable()
 }

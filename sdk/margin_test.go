@@ -14,7 +14,8 @@ func TestCritical(t *testing.T) {
 		{&TesseraHealth{SurvivesPeers: 0, Missing: 9}, false},
 		{&TesseraHealth{SurvivesPeers: 1, Missing: 1, Recoverable: true, ExpectedPeers: 1}, true},
 		{&TesseraHealth{SurvivesPeers: 1, Missing: 2, Recoverable: true, ExpectedPeers: 2}, false},
-		{&TesseraHealth{SurvivesPeers: 0, Missing: 8, Recoverable: true, ExpectedPeers: 8}, true},
+		{&TesseraHealth{SurvivesPeers: 0, Missing: 8, Recoverable: true, ExpectedPeers: 3}, true},
+		{&TesseraHealth{SurvivesPeers: 0, Missing: 8, Recoverable: true, ExpectedPeers: 4}, false},
 	} {
 		if got := Critical(tt.h); got != tt.critical {
 			t.Errorf("%+v: critical %v", tt.h, got)

@@ -51,18 +51,16 @@ func (r Report) Replaced(held []int) bool {
 	return !slices.ContainsFunc(r.Missing, func(m Missing) bool { return slices.Contains(held, m.Index) })
 }
 
-// SuspectsLast puts those of a list behind the others whose holders may yet come back, by the same patience.
+// SuspectsLast puts those of a list behind the others whose holders may yet come back, by the same patience;
+// of them it puts first those whose holders have been away for longest.
 func SuspectsLast(list []Missing, absent []Absent, patience time.Duration) []Missing {
-	suspect := map[int]int{}
+	left := map[int]time.Duration{} // of the patience with a holder
 	for _, a := range absent {
-		if a.Silence >= patience {
-			continue
-		}
 		for _, f := range a.Held {
-			suspect[f] = 1
+			left[f] = max(left[f], patience-a.Silence)
 		}
 	}
 	return slices.SortedStableFunc(slices.Values(list), func(a, b Missing) int {
-		return cmp.Compare(suspect[a.Index], suspect[b.Index])
+		return cmp.Compare(left[a.Index], left[b.Index])
 	})
 }

@@ -40,4 +40,12 @@ func TestWhoIsSuspect(t *testing.T) {
 	if !slices.Equal(order, []int{2, 5, 1}) {
 		t.Errorf("rebuilt in the order %v: what is only suspect comes last, what is lost does not", order)
 	}
+	order = nil
+	later := health.Absent{Held: []int{5}, Silence: time.Minute}
+	for _, m := range health.SuspectsLast(r.Missing, []health.Absent{fresh, later, hour}, patience) {
+		order = append(order, m.Index)
+	}
+	if !slices.Equal(order, []int{2, 5, 1}) {
+		t.Errorf("rebuilt in the order %v: of the suspects those away for longest come first", order)
+	}
 }

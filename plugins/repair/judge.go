@@ -37,6 +37,7 @@ const lifted = 3
 type judge struct {
 	interval  uint64 // ms between two rounds
 	allowance uint64
+	calm      bool   // few peers are silent
 	storm     string // "" or why the silence is not believed
 }
 
@@ -44,8 +45,14 @@ func newJudge(request *sdk.RepairRequest) judge {
 	return judge{
 		interval:  request.GetIntervalMs(),
 		allowance: request.GetDeficitAllowance(),
+		calm:      calm(request.GetWeather()),
 		storm:     stormText(request.GetWeather()),
 	}
+}
+
+// calm tells that fewer than a fifth of the peers are silent.
+func calm(w *sdk.Weather) bool {
+	return 5*uint64(w.GetPeersSilent()) < uint64(w.GetPeersAsked())
 }
 
 // stormText tells that at least half the peers fell silent together, or nobody answers at all: then
@@ -71,18 +78,29 @@ func (j judge) judge(h *sdk.TesseraHealth) verdict {
 		return j.now(h, spread, 0, "on "+amount(uint64(h.GetPeersShort()), "peer")+" fewer than asked for")
 	case !h.GetRecoverable():
 		return verdict{class: hopeless, reason: "fewer fragments are held than a rebuild needs"}
-	case sdk.Critical(h) && sdk.Margin(h) > 1:
-		return j.now(h, critical, lifted, "survives "+survivors(h)+" until others return: "+rebuilding(min(lifted, h.GetMissing()))+" meanwhile")
 	case sdk.Critical(h):
 		return j.now(h, critical, 0, "survives "+survivors(h)+": "+rebuilding(h.GetMissing()))
+	case h.GetSurvivesPeers() == 0:
+		return j.bare(h)
 	case h.GetSuspect() == 0:
 		return j.now(h, due, 0, "survives "+survivors(h)+": "+rebuilding(h.GetMissing()))
 	}
 	return j.suspects(h)
 }
 
-// suspects decides whether to wait for silent holders. The margin does not count on them, and it is at
-// least two here: another loss is survived while they are waited for. What is surely lost is rebuilt
+// bare decides about a tessera that survives no loss until others return, though enough are expected back.
+// In a calm network a third of its holders are away together because each of them happens to be: that is
+// waited for, but for an interval at most, in which all of them fell silent. Otherwise something else may be
+// behind it, or it is so every day: a little is rebuilt, so that the tessera can be had meanwhile.
+func (j judge) bare(h *sdk.TesseraHealth) verdict {
+	if since := h.GetSuspectSinceMs(); j.calm && since < j.interval {
+		return j.wait(h, j.interval-since, silentPeers(h)+" away at once, by chance: few others are")
+	}
+	return j.now(h, critical, lifted, "survives "+survivors(h)+" until others return: "+rebuilding(min(lifted, h.GetMissing()))+" meanwhile")
+}
+
+// suspects decides whether to wait for silent holders. Another loss is survived here while they are waited
+// for, two where every other one of those expected back is counted on. What is surely lost is rebuilt
 // meanwhile.
 func (j judge) suspects(h *sdk.TesseraHealth) verdict {
 	grace := j.grace(h.GetFlaps())

@@ -159,16 +159,46 @@ func TestHalfOfThoseExpectedCount(t *testing.T) {
 	for _, tt := range []struct {
 		survives, expected uint32
 		waits              bool
-	}{{0, 3, false}, {0, 6, false}, {1, 1, false}, {1, 2, true}, {2, 0, true}} {
+	}{{0, 3, false}, {0, 4, true}, {1, 1, false}, {1, 2, true}, {2, 0, true}} {
 		h := silent(0, tt.survives, 6, 0)
 		h.ExpectedPeers, h.Flaps = tt.expected, 1
 		o := decide(t, ask(24*hour, h)).Orders[0]
-		if (o.WaitMs > 0) != tt.waits {
+		if (o.WaitMs > 0) != tt.waits || o.Rebuild > 0 {
 			t.Errorf("survives %d, %d expected: %+v", tt.survives, tt.expected, o)
 		}
-		if few := tt.survives == 0 && tt.expected >= 4; few != (o.Rebuild > 0) {
-			t.Errorf("survives %d, %d expected: rebuilds %d", tt.survives, tt.expected, o.Rebuild)
+	}
+}
+
+// TestAwayByChance: where no loss is survived until others return, that is waited for in a calm network, and
+// until the round after the one in which they fell silent; else a little is rebuilt at once.
+func TestAwayByChance(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		weather *sdk.Weather
+		sinceMS uint64
+		wait    uint64
+	}{
+		{"a calm network", &sdk.Weather{PeersAsked: 200, PeersSilent: 39}, 0, 24 * hour},
+		{"for an hour", &sdk.Weather{PeersAsked: 200, PeersSilent: 39}, hour, 23 * hour},
+		{"since the last round", &sdk.Weather{PeersAsked: 200, PeersSilent: 8}, 24 * hour, 0},
+		{"a fifth is silent", &sdk.Weather{PeersAsked: 200, PeersSilent: 40}, 0, 0},
+		{"nobody but its holders is known", &sdk.Weather{PeersAsked: 24, PeersSilent: 8}, 0, 0},
+		{"half fell silent at once", &sdk.Weather{PeersAsked: 200, PeersSilent: 100, PeersNewlySilent: 100}, 0, 0},
+		{"no weather report", nil, 0, 0},
+	} {
+		h := silent(0, 0, 8, tt.sinceMS)
+		h.ExpectedPeers, h.Flaps = 8, 3
+		r := ask(24*hour, h)
+		r.Weather = tt.weather
+		o := decide(t, r).Orders[0]
+		if o.WaitMs != tt.wait || (o.Rebuild == lifted) != (tt.wait == 0) {
+			t.Errorf("%s: %+v", tt.name, o)
 		}
+	}
+	h := silent(0, 0, 6, 0)
+	h.ExpectedPeers, h.Missing = 6, 8
+	if o := decide(t, ask(24*hour, h)).Orders[0]; o.WaitMs > 0 || o.Rebuild != 2 {
+		t.Errorf("what is surely lost beside does not wait: %+v", o)
 	}
 }
 
@@ -246,7 +276,7 @@ func anyRequest(t *rapid.T) *sdk.RepairRequest {
 		r.Tesseras = append(r.Tesseras, &sdk.TesseraHealth{
 			Tessera: id(i), SurvivesPeers: small("peers"), SurvivesSubnets: small("subnets"), SurvivesOperators: small("operators"),
 			Missing: small("missing"), Suspect: small("suspect"), SuspectPeers: small("suspect peers"), PeersShort: small("short"),
-			ExpectedPeers:     small("expected"),
+			ExpectedPeers:     2 * small("expected"),
 			SuspectSinceMs:    rapid.SampledFrom([]uint64{0, 500, 1500, 13 * hour, ^uint64(0)}).Draw(t, "since"),
 			Flaps:             rapid.SampledFrom([]uint32{0, 1, 2, 1 << 31}).Draw(t, "flaps"),
 			OwnerBalanceBytes: rapid.SampledFrom([]int64{0, -1, -1 << 62, -1 << 63, 1 << 40}).Draw(t, "balance"),
@@ -282,7 +312,8 @@ func TestPromises(t *testing.T) {
 			if needed && h.SurvivesPeers+h.ExpectedPeers/2 <= 1 && (o.WaitMs > 0 || o.Rebuild > 0) {
 				t.Fatalf("critical, but %+v", o)
 			}
-			if needed && h.SurvivesPeers == 0 && o.WaitMs > 0 {
+			calm := 5*r.Weather.PeersSilent < r.Weather.PeersAsked
+			if needed && h.SurvivesPeers == 0 && o.WaitMs > 0 && (!calm || o.WaitMs > r.IntervalMs-h.SuspectSinceMs) {
 				t.Fatalf("no loss is survived, but %+v", o)
 			}
 		}

@@ -22,6 +22,7 @@ type fragmentKey struct {
 // deletes a share of them and keeps its index. Eight are drawn a day. Nobody honest is ever down as
 // failed.
 func TestDeletersAreCaught(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(suite.Seed(t), 17))
 	asked := 0
 	for _, c := range []struct {

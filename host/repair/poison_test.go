@@ -101,6 +101,7 @@ func (noPlans) Plan(sdk.TesseraID) ([]byte, error) { return nil, fs.ErrNotExist 
 // TestRepairFromBadInputs is G14: whatever is wrong with up to parity of the fragments, and with more, what
 // is rebuilt is exact, or nothing is and the error says so.
 func TestRepairFromBadInputs(t *testing.T) {
+	t.Parallel()
 	seed := suite.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 14))
 	names := make([]string, 0, len(faults))

@@ -65,6 +65,7 @@ func TestAColonyOutlivesWavesOfDeaths(t *testing.T) {
 // afresh, are away for eight hours, so that one in ten is at the hour of the round; all are met in between,
 // and nobody dies, so that everything that repairs move is extra: it is less than 5 % of what is stored.
 func TestFlappingHoldersAreNotRebuilt(t *testing.T) {
+	t.Parallel()
 	const nodes, shards = 24, 24
 	runs, moved := 0, 0
 	for ; runs < sizeFlaps.Cases(); runs++ {
@@ -94,6 +95,7 @@ func TestFlappingHoldersAreNotRebuilt(t *testing.T) {
 // When that ends everything is at its target within two rounds, and nothing was ever lost. Later each shard
 // is there once or, where two hold it with equal right, twice.
 func TestThrash(t *testing.T) {
+	t.Parallel()
 	seed := suite.Seed(t)
 	runs := 0
 	for ; runs < sizeThrash.Cases(); runs++ {

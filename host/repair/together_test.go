@@ -13,6 +13,7 @@ import (
 // sees, does a whole round. Each shard is there once or twice after it, and once after a while, evenly on all
 // holders.
 func TestTwoAtOnceLeaveOneSurplusCopy(t *testing.T) {
+	t.Parallel()
 	pairs := 0
 	for ; pairs < sizeTogether.Cases(); pairs++ {
 		c := newColony(t, 12)

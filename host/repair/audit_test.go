@@ -340,7 +340,7 @@ func TestCreditLastsWhileProofsDo(t *testing.T) {
 	} {
 		w := newWard(t)
 		w.takes = false
-		for i := range byte(6) { // two fragments each: 12, of which eight are drawn
+		for i := range byte(9) { // two fragments each: 18, of which eight are drawn, so that two rounds leave some
 			w.spread(t, w.creates(t, i))
 		}
 		full := w.credit(t, 1)

@@ -25,6 +25,8 @@ type PlanRow struct {
 	IllSince time.Time
 	// Verified, when set, is the hash of the plan's text whose signatures were verified.
 	Verified digest.Hash
+	// SurplusSince, when set, is since when a fragment kept here is to be given up: another holder has it too.
+	SurplusSince time.Time
 }
 
 // RowOf sums up a plan whose signatures were verified, on a node of self.
@@ -43,11 +45,16 @@ func (tx *Tx) PutPlan(p PlanRow) error {
 	v := newValue().
 		raw(p.Owner[:]).uint(uint64(p.Tier)).uint(uint64(p.Data)).uint(uint64(p.Parity)).
 		uint(uint64(p.Copies)).uint(uint64(p.ShardSize)).flag(p.Own)
-	if !p.IllSince.IsZero() || p.Verified != (digest.Hash{}) {
+	surplus := !p.SurplusSince.IsZero()
+	verified := surplus || p.Verified != (digest.Hash{})
+	if verified || !p.IllSince.IsZero() {
 		v = v.time(p.IllSince)
 	}
-	if p.Verified != (digest.Hash{}) {
+	if verified {
 		v = v.raw(p.Verified[:])
+	}
+	if surplus {
+		v = v.time(p.SurplusSince)
 	}
 	return tx.set(tesseraKey(kindPlan, p.Tessera), v)
 }
@@ -82,6 +89,9 @@ func decodePlan(r row) (p PlanRow, err error) {
 	}
 	if len(v.b) > 0 {
 		copy(p.Verified[:], v.raw(len(p.Verified)))
+	}
+	if len(v.b) > 0 {
+		p.SurplusSince = v.time()
 	}
 	return p, errors.Join(k.done(), v.done())
 }

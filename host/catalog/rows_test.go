@@ -87,8 +87,10 @@ func TestPlanRows(t *testing.T) {
 		p := PlanRow{Tessera: id(1), Owner: owner(2), Tier: 2, Data: 16, Parity: 8, Copies: 1, ShardSize: 1 << 33, Own: true}
 		p.Verified = hash(7)
 		q := PlanRow{Tessera: id(3), Owner: owner(4), Tier: 1, Data: 1, Copies: 7, IllSince: time.Unix(9, 5).UTC()}
+		surplus := PlanRow{Tessera: id(4), Owner: owner(4), Tier: 2, Data: 16, Parity: 8, Copies: 1, SurplusSince: time.Unix(8, 4).UTC()}
 		update(t, c, func(tx *Tx) error {
 			must(t, tx.PutPlan(p))
+			must(t, tx.PutPlan(surplus))
 			return tx.PutPlan(q)
 		})
 		view(t, c, func(tx *Tx) error {
@@ -97,9 +99,9 @@ func TestPlanRows(t *testing.T) {
 			same(t, got, p)
 			list, err := all(tx.Plans(sdk.TesseraID{}))
 			must(t, err)
-			same(t, list, []PlanRow{p, q})
+			same(t, list, []PlanRow{p, q, surplus})
 			list, err = all(tx.Plans(id(2)))
-			same(t, list, []PlanRow{q})
+			same(t, list, []PlanRow{q, surplus})
 			return err
 		})
 		update(t, c, func(tx *Tx) error { return tx.DropPlan(p.Tessera) })

@@ -43,12 +43,17 @@ func indices(h catalog.Holder) []int {
 	return out
 }
 
-// dropReplaced forgets holders that were silent for longer than anybody is waited for, once others have
-// all that they had: rows of the dead would pile up otherwise. One that comes back all the same finds out
-// by itself that what it has is surplus.
+// dropReplaced forgets holders that have been silent for long, once others have all that they had: rows of the
+// dead would pile up otherwise. The owner's node forgets those that nobody waits for any more. A holder
+// remembers longer: of two that have the same the one that is to give it up has to know of the other, and who
+// comes back tells nobody.
 func (s *Service) dropReplaced(p *patient) error {
+	patience := s.longestGrace()
+	if p.kept {
+		patience = memory * s.config.Interval
+	}
 	for _, h := range p.holders {
-		if h.SilentSince.IsZero() || s.silence(h) <= s.longestGrace() || !p.report.Replaced(indices(h)) {
+		if h.SilentSince.IsZero() || s.silence(h) <= patience || !p.report.Replaced(indices(h)) {
 			continue
 		}
 		if err := s.Book.Forgotten(p.row.Tessera, h.Key); err != nil {

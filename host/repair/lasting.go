@@ -56,7 +56,23 @@ func (s *Service) noteIllness(p *patient) error {
 	return s.noteRows([]*patient{p})
 }
 
-// noteRows keeps in the rows of plans since when their tesseras are ill, and which text was verified.
+// noteSurplus keeps since when a fragment kept here is surplus, by the same clock.
+func (s *Service) noteSurplus(p *patient, is bool) error {
+	since := p.row.SurplusSince
+	switch {
+	case !is:
+		since = time.Time{}
+	case since.IsZero() || since.After(s.Now()):
+		since = s.Now()
+	}
+	if since.Equal(p.row.SurplusSince) {
+		return nil
+	}
+	p.row.SurplusSince = since
+	return s.noteRows([]*patient{p})
+}
+
+// noteRows keeps in the rows of plans what a round found out about their tesseras, and which text was verified.
 func (s *Service) noteRows(patients []*patient) error {
 	return catalog.UpdateEach(s.Catalog, patients, func(tx *catalog.Tx, p *patient) error {
 		row, err := tx.Plan(p.row.Tessera)
@@ -66,7 +82,7 @@ func (s *Service) noteRows(patients []*patient) error {
 		if err != nil {
 			return err
 		}
-		row.IllSince, row.Verified = p.row.IllSince, p.row.Verified
+		row.IllSince, row.Verified, row.SurplusSince = p.row.IllSince, p.row.Verified, p.row.SurplusSince
 		return tx.PutPlan(row)
 	})
 }

@@ -48,3 +48,42 @@ func TestEverybodyChecksAlsoWhenStartedDaily(t *testing.T) {
 		}
 	}
 }
+
+// TestSurplusIsGivenUpAlsoWhenStartedDaily: a dead holder comes back three weeks after others took over what it
+// had. They know it still, so what is surplus is given up, also where every process ends after each round.
+func TestSurplusIsGivenUpAlsoWhenStartedDaily(t *testing.T) {
+	const nodes = 12
+	for _, restarted := range []bool{false, true} {
+		c := newColony(t, nodes)
+		for range 3 {
+			c.round(inTurn(nodes))
+		}
+		away := c.inOrder()[nodes-1]
+		away.dead = true
+		for range 21 {
+			c.round(inTurn(nodes))
+		}
+		away.dead = false
+		distinct, copies, _ := c.count()
+		if distinct != 24 || copies == 24 {
+			t.Fatalf("%d of 24 shards in %d copies: this shows nothing", distinct, copies)
+		}
+		rounds := 0
+		for ; copies > 24; rounds++ {
+			if rounds == 32 {
+				t.Fatalf("started daily %v: after %d rounds there are %d copies of 24 shards", restarted, rounds, copies)
+			}
+			for _, m := range c.members {
+				if restarted {
+					m.starts()
+				}
+			}
+			c.round(inTurn(nodes))
+			distinct, copies, _ = c.count()
+		}
+		t.Logf("started daily %v: nothing was surplus any more after %d rounds", restarted, rounds)
+		if distinct != 24 {
+			t.Errorf("started daily %v: %d of 24 shards are left", restarted, distinct)
+		}
+	}
+}

@@ -133,7 +133,7 @@ type Service struct {
 
 // New returns a Service.
 func New(d Deps, c Config) *Service {
-	return &Service{Deps: d, config: c, rounds: newRounds(), page: pageSize}
+	return &Service{Deps: d, config: c, rounds: newRounds(c.Interval), page: pageSize}
 }
 
 // Summary is what a round did.

@@ -25,13 +25,22 @@ func (s *Service) trim(ctx context.Context, p *patient) error {
 	if p.row.Copies > 1 {
 		return nil // whole copies: more of them are no harm
 	}
+	index, other, found := s.surplus(p)
+	if err := s.noteSurplus(p, found); err != nil || !found {
+		return err
+	}
+	if s.Now().Sub(p.row.SurplusSince) < trimAfter*s.config.Interval || !s.provesNow(ctx, p, other, index) {
+		return nil
+	}
+	s.Log.Info("a surplus fragment is given up", "tessera", p.row.Tessera.Short(), "fragment", index, "other", other.Key.Short())
+	return s.Keeper.Yield(ctx, p.row.Tessera, index) // one a round is enough
+}
+
+// surplus is a fragment that this node is to give up, and who else has it.
+func (s *Service) surplus(p *patient) (index int, other holders.Record, found bool) {
 	for _, index := range p.mine {
 		other, twice := s.twin(p, index)
 		if !twice || !s.yields(p, other) {
-			s.rounds.once(p.row.Tessera, index)
-			continue
-		}
-		if s.rounds.twice(p.row.Tessera, index, s.Now()) < trimAfter*s.config.Interval {
 			continue
 		}
 		less := *p
@@ -40,17 +49,11 @@ func (s *Service) trim(ctx context.Context, p *patient) error {
 			continue
 		}
 		after := health.Assess(p.shape(), s.standing(&less), s.config.Replicas)
-		if after.Status != health.Healthy || after.Survives.Peers < p.report.Survives.Peers {
-			continue
+		if after.Status == health.Healthy && after.Survives.Peers >= p.report.Survives.Peers {
+			return index, other, true
 		}
-		if !s.provesNow(ctx, p, other, index) {
-			continue
-		}
-		s.rounds.once(p.row.Tessera, index)
-		s.Log.Info("a surplus fragment is given up", "tessera", p.row.Tessera.Short(), "fragment", index, "other", other.Key.Short())
-		return s.Keeper.Yield(ctx, p.row.Tessera, index) // one a round is enough
 	}
-	return nil
+	return 0, holders.Record{}, false
 }
 
 // provesNow challenges the other holder for the shard that is about to be given up for it.

@@ -3,11 +3,16 @@ package host_test
 import (
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/internal/invariants"
 	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/repair"
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // repairKills is how often TestAnOwnerThatIsKilledWhileRepairing kills.
@@ -67,4 +72,68 @@ func TestAnOwnerThatIsKilledWhileRepairing(t *testing.T) {
 	v.meet(heir, 8)
 	fetch(t, heir, made.ID, original)
 	repairKills.Executed(t, kills, "times a repairing node was killed")
+}
+
+// TestAHolderThatIsKilledWhileRepairing kills the holder that is the first to repair what others have lost, and
+// whose owner is gone: when the first shard is in its spool, and when the first fragment has come. Nobody says a
+// word to it. When it is left alone the tessera is at its target, with no fragment too many, its spool is empty,
+// and an empty machine gets the folder back.
+func TestAHolderThatIsKilledWhileRepairing(t *testing.T) {
+	t.Parallel()
+	v := &village{t: t}
+	for range 8 {
+		v.add()
+	}
+	holder := v.spawn("TESSERAS_REPLICATION__CONCURRENT_TRANSFERS=1", "TESSERAS_REPLICATION__REPAIR_INTERVAL=500ms")
+	owner := v.add()
+	v.meet(owner, 9)
+	original := folder(t, medium)
+	id := holder.isFirst(owner, original)
+	owner.publish(id)
+	plan := parsePlan(t, read(t, owner.plan(id)))
+	owner.stop()
+	found := func() int { return v.placed(id) + invariants.Find(plan, []string{holder.dir}).Total() }
+	if n := found(); n != 24 {
+		t.Fatalf("of 24 fragments %d are placed", n)
+	}
+	for _, m := range v.holdersOf(id)[:2] {
+		m.loses(id)
+	}
+	left := found()
+	spooled := func() bool { return there(t, holder.dir, "spool", "repair-"+id.String(), "*.shard") }
+	v.eventually("a shard to be in the spool", func() bool { return spooled() || found() > left })
+	holder.kill()
+	holder.start()
+	v.eventually("a fragment to come", func() bool { return found() > left })
+	holder.kill()
+	t.Logf("%d fragments lost, %d there at the last kill", 24-left, found())
+	holder.start()
+	v.eventually("the tessera to be at its target", func() bool { return found() >= 24 && !there(t, holder.dir, "spool", "repair-*") })
+	if n := found(); n != 24 {
+		t.Errorf("of 24 fragments there are %d", n)
+	}
+	holder.kill()
+	heir := v.add()
+	v.meet(heir, 8)
+	fetch(t, heir, id, original)
+}
+
+// isFirst creates tesseras of a folder until there is one of which the process comes first in the order of all
+// that may hold it.
+func (p *process) isFirst(owner *member, dir string) sdk.TesseraID {
+	p.t.Helper()
+	me, err := identity.Load(filepath.Join(p.dir, "identity"), powBits)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	keys := []sdk.NodeKey{me.Node.Key()}
+	for _, m := range p.v.nodes {
+		keys = append(keys, m.Contact().Key)
+	}
+	for {
+		made := create(p.t, owner, dir)
+		if repair.InOrder(made.ID, keys)[0] == keys[0] {
+			return made.ID
+		}
+	}
 }

@@ -83,7 +83,7 @@ var (
 	Flooded = Size{60, 2_000}
 
 	// Nodes that converge in memory: identity, transport, DHT and contacts on disk.
-	Converging = Size{50, 500}
+	Converging = Size{100, 500}
 
 	// Combinations of fragments that salvage is given.
 	SalvageSets = Size{32, 32}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
@@ -50,8 +51,12 @@ func clearIndex(dir string, o catalog.Options) (*catalog.Catalog, bool, error) {
 	return c, true, err
 }
 
-// rebuild fills an empty index from what lies beside it, if anything does.
+// rebuild fills an empty index from what lies beside it, if anything does. The collector lets less garbage pile
+// up meanwhile: beside a manifest of many files and an index that sorts as fast as it can, that is what would
+// take most memory.
 func (s *store) rebuild(ctx context.Context, log *slog.Logger) error {
+	defer debug.FreeOSMemory()
+	defer debug.SetGCPercent(debug.SetGCPercent(40))
 	_, err := rebuild.Run(ctx, rebuild.Deps{
 		Catalog: s.catalog, Store: s.objects, Archive: s.archive, Documents: s.documents.shelf, Journal: s.journal,
 		Owner: s.id.Owner.Key(), Log: log, Now: time.Now,

@@ -141,7 +141,7 @@ func (s diskSnapshot) get(key []byte) ([]byte, error) {
 }
 
 func (s diskSnapshot) page(prefix, from []byte, limit int) ([]row, error) {
-	it := s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: limit})
+	it := s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	var out []row
 	for it.Seek(start(prefix, from)); it.Valid() && len(out) < limit; it.Next() {

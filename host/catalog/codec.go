@@ -48,13 +48,17 @@ type dec struct {
 
 func openValue(what string, value []byte) *dec {
 	d := &dec{what: what, b: value}
+	d.version()
+	return d
+}
+
+func (d *dec) version() {
 	v := d.raw(1)
 	if d.err == nil && v[0] > rowVersion {
-		d.err = fmt.Errorf("%s row of version %d: %w", what, v[0], ErrNewerVersion)
+		d.err = fmt.Errorf("%s row of version %d: %w", d.what, v[0], ErrNewerVersion)
 	} else if d.err == nil && v[0] == 0 {
 		d.fail()
 	}
-	return d
 }
 
 func openKey(what string, key []byte) *dec { return &dec{what: what, b: key} }

@@ -198,44 +198,24 @@ func (tx *Tx) HoldersOf(t sdk.TesseraID) iter.Seq2[Holder, error] {
 	})
 }
 
-// dense is of how many rows that are read in a page one is wanted at least where it pays to read pages.
-const dense = 5
-
-// HoldersAmong gives the holders of some tesseras, by ascending ids, in order of tessera and key. It reads many
-// rows at a time where the tesseras lie close, and in an Update they need not be read again to be changed.
-func (tx *Tx) HoldersAmong(ids []sdk.TesseraID) iter.Seq2[Holder, error] {
-	return holdersIn(func(yield func([]Holder, error) bool) {
-		for limit := firstPage; len(ids) > 0; {
-			rows, _, err := tx.page([]byte{kindHolder}, tesseraKey(kindHolder, ids[0]), min(limit, len(ids)))
-			if err != nil {
-				yield(nil, err)
-				return
+// HoldersAmong gives the holders of those of some tesseras, by ascending ids, that have any: all of one tessera at
+// a time, in order of their keys. It reads many rows at a time where the tesseras lie close, and in an Update they
+// need not be read again to be changed.
+func (tx *Tx) HoldersAmong(ids []sdk.TesseraID) iter.Seq2[[]Holder, error] {
+	return func(yield func([]Holder, error) bool) {
+		for r, err := range tx.among(kindHolder, ids, 1) {
+			var all []Holder
+			if err == nil {
+				all, err = tx.readAhead(r)
 			}
-			wanted := 0
-			for _, r := range rows {
-				for len(ids) > 0 && bytes.Compare(ids[0][:], r.key[1:]) < 0 {
-					ids = ids[1:]
-				}
-				if len(ids) == 0 || !bytes.Equal(ids[0][:], r.key[1:]) {
-					continue
-				}
-				wanted++
-				all, err := tx.readAhead(r)
-				if !yield(all, err) || err != nil {
-					return
-				}
-				ids = ids[1:]
+			if len(all) == 0 && err == nil {
+				continue
 			}
-			switch {
-			case len(rows) == 0:
+			if !yield(all, err) || err != nil {
 				return
-			case wanted*dense < len(rows):
-				limit = 1
-			default:
-				limit = min(4*limit, maxPage)
 			}
 		}
-	})
+	}
 }
 
 // readAhead decodes a row, and in an Update keeps it at hand.

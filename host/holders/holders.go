@@ -159,6 +159,7 @@ func (b *Book) Attested(holder identity.Contact, heldBy sdk.OwnerKey, statements
 // was asked to prove it is down as failed, until it proves it. All that was said of a tessera is written at
 // once, which is why the answers about the same tesseras belong into one call.
 func (b *Book) AttestedAll(answers []Answer) error {
+	answers = slices.SortedFunc(slices.Values(answers), byHolder)
 	for _, a := range answers {
 		if err := b.noteMet(a.Holder); err != nil {
 			return err
@@ -188,6 +189,8 @@ func (b *Book) AttestedAll(answers []Answer) error {
 	return b.eachTessera(newly, func(said, catalog.Holder, bool) bool { return true })
 }
 
+func byHolder(a, b Answer) int { return bytes.Compare(a.Holder.Key[:], b.Holder.Key[:]) }
+
 // journalNews keeps what is new in an answer in the journal, and gives the answer without what is not.
 func (b *Book) journalNews(a Answer, fresh map[pair]news) (Answer, error) {
 	var all []news
@@ -214,7 +217,7 @@ type said struct {
 const saidTogether = 8192
 
 // eachTessera takes those statements to the rows that wanted tells to restate, all about a tessera at once and
-// by ascending ids. wanted may be called more than once for a statement.
+// by ascending ids. The answers come in order of the holders' keys. wanted may be called more than once for a statement.
 func (b *Book) eachTessera(answers []Answer, wanted func(said, catalog.Holder, bool) bool) error {
 	byTessera := map[sdk.TesseraID][]said{}
 	for i := range answers {
@@ -249,9 +252,10 @@ func (b *Book) restateEach(part [][]said, wanted func(said, catalog.Holder, bool
 	}
 	err := b.catalog.Update(func(tx *catalog.Tx) error {
 		known, err := holdersOfEach(tx, ids)
+		var changed []catalog.Holder
 		for i, all := range part {
 			if err == nil {
-				err = b.restateAll(tx, known[i], all, wanted)
+				changed, err = b.restateAll(tx, known[i], all, wanted, changed[:0])
 			}
 		}
 		return err
@@ -265,31 +269,33 @@ func (b *Book) restateEach(part [][]said, wanted func(said, catalog.Holder, bool
 	return err
 }
 
-// restateAll is eachTessera for what was said of one, with those who are known to hold it.
-func (b *Book) restateAll(tx *catalog.Tx, known []catalog.Holder, all []said, wanted func(said, catalog.Holder, bool) bool) error {
+// restateAll is eachTessera for what was said of one, with those who are known to hold it. It gives what it
+// changed in them, appended to changed.
+func (b *Book) restateAll(
+	tx *catalog.Tx, known []catalog.Holder, all []said, wanted func(said, catalog.Holder, bool) bool, changed []catalog.Holder,
+) ([]catalog.Holder, error) {
 	t := all[0].Tessera
-	slices.SortFunc(all, func(a, b said) int { return bytes.Compare(a.by.Holder.Key[:], b.by.Holder.Key[:]) })
-	var changed []catalog.Holder
 	for _, s := range all {
 		h, is := catalog.Holder{Tessera: t, Key: s.by.Holder.Key}, false
-		if at, found := slices.BinarySearchFunc(known, h.Key, byKey); found {
-			h, is = known[at], true
+		for len(known) > 0 && bytes.Compare(known[0].Key[:], h.Key[:]) < 0 {
+			known = known[1:]
+		}
+		if len(known) > 0 && known[0].Key == h.Key {
+			h, is = known[0], true
 		}
 		if !wanted(s, h, is) {
 			continue
 		}
 		now, keep, err := b.restate(tx, h, s)
 		if err != nil {
-			return err
+			return changed, err
 		}
 		if keep {
 			changed = append(changed, now)
 		}
 	}
-	return tx.ChangeHolders(t, changed)
+	return changed, tx.ChangeHolders(t, changed)
 }
-
-func byKey(h catalog.Holder, key sdk.NodeKey) int { return bytes.Compare(h.Key[:], key[:]) }
 
 // news is what is new in a statement.
 type news struct {
@@ -307,8 +313,8 @@ func says(s Statement, h catalog.Holder) bool {
 	if len(s.Fragments) != len(h.Fragments) {
 		return false
 	}
-	for _, i := range s.Fragments {
-		if _, known := slices.BinarySearchFunc(h.Fragments, i, byIndex); !known {
+	for n, i := range ascending(s.Fragments) {
+		if h.Fragments[n].Index != i {
 			return false
 		}
 	}
@@ -355,6 +361,9 @@ func (b *Book) restated(tx *catalog.Tx, before catalog.Holder, s said) (h catalo
 	}
 	h.Nonce, h.Addr, h.Owner = by.Nonce, s.addr, s.by.Owner
 	h.LastSeen, h.SilentSince = now, time.Time{}
+	if b.config.Proofs && says(*s.Statement, before) {
+		return h, nil // its word changes nothing in what it holds
+	}
 	h.Fragments = make([]catalog.HeldFragment, 0, len(s.Fragments))
 	for _, i := range ascending(s.Fragments) {
 		f := catalog.HeldFragment{Index: i}
@@ -505,9 +514,6 @@ func (b *Book) Of(t sdk.TesseraID) (holders []catalog.Holder, err error) {
 	return holders, err
 }
 
-// usual is how many holders a tessera has.
-const usual = 24
-
 // OfEach is Of for tesseras by ascending ids, all in one pass.
 func (b *Book) OfEach(ids []sdk.TesseraID) (holders [][]catalog.Holder, err error) {
 	err = b.catalog.View(func(tx *catalog.Tx) error {
@@ -519,27 +525,24 @@ func (b *Book) OfEach(ids []sdk.TesseraID) (holders [][]catalog.Holder, err erro
 
 func holdersOfEach(tx *catalog.Tx, ids []sdk.TesseraID) ([][]catalog.Holder, error) {
 	holders := make([][]catalog.Holder, len(ids))
-	err := eachOf(tx, ids, func(at int, h catalog.Holder) error {
-		if holders[at] == nil {
-			holders[at] = make([]catalog.Holder, 0, usual)
-		}
-		holders[at] = append(holders[at], h)
+	err := eachOf(tx, ids, func(at int, all []catalog.Holder) error {
+		holders[at] = all
 		return nil
 	})
 	return holders, err
 }
 
 // eachOf goes through the holders of tesseras by ascending ids: fn is told whose by the position among them.
-func eachOf(tx *catalog.Tx, ids []sdk.TesseraID, fn func(at int, h catalog.Holder) error) error {
+func eachOf(tx *catalog.Tx, ids []sdk.TesseraID, fn func(at int, all []catalog.Holder) error) error {
 	at := 0
-	for h, err := range tx.HoldersAmong(ids) {
+	for all, err := range tx.HoldersAmong(ids) {
 		if err != nil {
 			return err
 		}
-		for ids[at] != h.Tessera {
+		for ids[at] != all[0].Tessera {
 			at++
 		}
-		if err := fn(at, h); err != nil {
+		if err := fn(at, all); err != nil {
 			return err
 		}
 	}

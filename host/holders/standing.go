@@ -37,16 +37,19 @@ func (b *Book) RecordsEach(ids []sdk.TesseraID) (out [][]Record, err error) {
 	out = make([][]Record, len(ids))
 	audits := map[sdk.NodeKey]catalog.Audit{}
 	err = b.catalog.View(func(tx *catalog.Tx) error {
-		return eachOf(tx, ids, func(at int, h catalog.Holder) error {
-			audit, known := audits[h.Key]
-			if !known {
-				var err error
-				if audit, err = tx.Audit(h.Key); err != nil {
-					return err
+		return eachOf(tx, ids, func(at int, all []catalog.Holder) error {
+			out[at] = make([]Record, len(all))
+			for i, h := range all {
+				audit, known := audits[h.Key]
+				if !known {
+					var err error
+					if audit, err = tx.Audit(h.Key); err != nil {
+						return err
+					}
+					audits[h.Key] = audit
 				}
-				audits[h.Key] = audit
+				out[at][i] = Record{h, audit}
 			}
-			out[at] = append(out[at], Record{h, audit})
 			return nil
 		})
 	})

@@ -86,6 +86,12 @@ func (tx *Tx) AllFragments(from FragmentKey) iter.Seq2[FragmentRef, error] {
 	return list(tx, []byte{kindFragment}, from.row(), decodeFragment)
 }
 
+// FragmentsAmong gives the fragments kept here of some tesseras, by ascending ids, in order of their keys. It reads
+// many rows at a time where the tesseras lie close.
+func (tx *Tx) FragmentsAmong(ids []sdk.TesseraID) iter.Seq2[FragmentRef, error] {
+	return decoded(tx.among(kindFragment, ids, firstPage), decodeFragment)
+}
+
 // DropFragment forgets a fragment. last tells that nothing needs its object any more, whose file is
 // now to be removed. A fragment that is not kept here is ErrNotFound.
 func (tx *Tx) DropFragment(t sdk.TesseraID, index int) (last bool, err error) {

@@ -452,6 +452,41 @@ func TestHoldersAmong(t *testing.T) {
 	})
 }
 
+// TestFragmentsAmong: whichever tesseras are asked for, the fragments kept of them come, and none is passed over
+// where a page ends.
+func TestFragmentsAmong(t *testing.T) {
+	inEveryForm(t, func(t *testing.T, c *Catalog) {
+		const many = 200
+		update(t, c, func(tx *Tx) error {
+			for n := range byte(many) {
+				for index := range int(n % 5) {
+					if _, err := tx.AddFragment(FragmentRef{Tessera: id(n), Index: index, Hash: digest.Hash{n, byte(index)}, Size: 1}); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		for _, step := range []int{1, 2, 7, 60} {
+			var ids []sdk.TesseraID
+			for n := 0; n < many+step; n += step { // the last is not there
+				ids = append(ids, id(byte(n)))
+			}
+			view(t, c, func(tx *Tx) error {
+				var want []FragmentRef
+				for _, t0 := range ids {
+					of, err := all(tx.Fragments(t0))
+					must(t, err)
+					want = append(want, of...)
+				}
+				got, err := all(tx.FragmentsAmong(ids))
+				same(t, got, want)
+				return err
+			})
+		}
+	})
+}
+
 // TestCrowdedTessera: a flood of holders does not grow a row beyond what a transaction holds, nothing is written of
 // those it has no room for, and those that are known can still change.
 func TestCrowdedTessera(t *testing.T) {

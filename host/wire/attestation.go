@@ -71,7 +71,7 @@ func Fits(held []Holding) int {
 func (a Attestation) Message() *AttestResponse {
 	return &AttestResponse{
 		Holder: a.Holder[:], Verifier: a.Verifier[:], Nonce: a.Nonce[:], TimeMs: a.Time.UnixMilli(),
-		Covered: uint32(a.Covered), Holdings: appendHoldings(nil, a.Held), Signature: a.Signature[:],
+		Covered: uint32(a.Covered), Holdings: encodeHoldings(a.Held), Signature: a.Signature[:],
 	}
 }
 

@@ -27,8 +27,13 @@ const (
 
 func (h *Holding) size() int { return holdingHead + len(h.Fragments)*heldSize }
 
-// appendHoldings appends the bytes of holdings. One without fragments says nothing and is left out.
-func appendHoldings(b []byte, held []Holding) []byte {
+// encodeHoldings gives the bytes of holdings. One without fragments says nothing and is left out.
+func encodeHoldings(held []Holding) []byte {
+	size := 0
+	for _, h := range held {
+		size += h.size()
+	}
+	b := make([]byte, 0, size)
 	for _, h := range held {
 		if len(h.Fragments) == 0 {
 			continue
@@ -43,7 +48,7 @@ func appendHoldings(b []byte, held []Holding) []byte {
 	return b
 }
 
-// parseHoldings reads what appendHoldings wrote, and nothing else.
+// parseHoldings reads what encodeHoldings wrote, and nothing else.
 func parseHoldings(b []byte) ([]Holding, error) {
 	tesseras, fragments, err := countHoldings(b)
 	if err != nil {

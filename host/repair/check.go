@@ -345,21 +345,21 @@ func (s *Service) attest(ctx context.Context, holder identity.Contact, tesseras 
 	return s.Network.Attest(ctx, holder, tesseras)
 }
 
-// statements turns an answer into one statement for each tessera asked. A fragment whose stored
-// checksum is not the plan's is not held.
+// statements turns an answer, which is in the order of the question, into one statement for each tessera asked. A
+// fragment whose stored checksum is not the plan's is not held.
 func statements(asked []*patient, held []wire.Holding) []holders.Statement {
-	said := map[sdk.TesseraID][]wire.HeldFragment{}
-	for _, h := range held {
-		said[h.Tessera] = h.Fragments
-	}
 	out := make([]holders.Statement, len(asked))
 	for i, p := range asked {
 		out[i] = holders.Statement{Tessera: p.row.Tessera, Owner: p.row.Owner, ShardSize: p.row.ShardSize}
-		for _, f := range said[p.row.Tessera] {
+		if len(held) == 0 || held[0].Tessera != p.row.Tessera {
+			continue
+		}
+		for _, f := range held[0].Fragments {
 			if f.Index < p.plan.Total() && f.Checksum == p.plan.Fragments[f.Index] {
 				out[i].Fragments = append(out[i].Fragments, f.Index)
 			}
 		}
+		held = held[1:]
 	}
 	return out
 }

@@ -33,7 +33,7 @@ import (
 // Network is what repair needs of the peers.
 type Network interface {
 	// Attest asks a peer what it holds of these tesseras and verifies the signed answer. It covers
-	// the first so many of them.
+	// the first so many of them, and what is held is in their order.
 	Attest(ctx context.Context, holder identity.Contact, tesseras []sdk.TesseraID) (owner sdk.OwnerKey, held []wire.Holding, covered int, err error)
 	// Locate gives a holder the address at which it was met last.
 	Locate(identity.Contact) identity.Contact

@@ -75,9 +75,14 @@ func (c *Core) begin(now time.Time, kind Kind, target ID, found *holders, done f
 	return l.task
 }
 
-// start is where a lookup begins: the nearest contacts of the table that are not known to be silent.
+// start is where a lookup begins: the nearest contacts of the table that are not known to be silent, or if all
+// are, the nearest of these: maybe it was this node that heard nobody.
 func (c *Core) start(now time.Time, target ID, n int) []Node {
-	return c.table.closest(c.spot(target), n, func(n Node) bool { return c.worthAsking(now, n) })
+	some := c.table.closest(c.spot(target), n, func(n Node) bool { return c.worthAsking(now, n) })
+	if len(some) == 0 {
+		some = c.table.closest(c.spot(target), n, nil)
+	}
+	return some
 }
 
 func (c *Core) worthAsking(now time.Time, n Node) bool {

@@ -77,3 +77,26 @@ func TestProofOfWorkIsNoDistance(t *testing.T) {
 		t.Errorf("%d questions each", questions/n)
 	}
 }
+
+// TestTheSilentAreAskedWhereThereIsNobodyElse: a lookup that would have nobody to begin with asks contacts
+// that were silent a moment ago.
+func TestTheSilentAreAskedWhereThereIsNobodyElse(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := New(at(1000), Config{}, rand.New(rand.NewPCG(1, 1)))
+	c.Met(now, Peer{Node: at(1)})
+	c.Met(now, Peer{Node: at(2)})
+	ask := func() (asked []Send) {
+		task := c.Lookup(now, at(3).At, func(time.Time, Found) {})
+		asked = c.Outbox()
+		c.Stop(now, task)
+		return asked
+	}
+	c.Missed(now, at(1).Contact)
+	if got := ask(); len(got) != 1 || got[0].To.Key != at(2).Key {
+		t.Errorf("of one silent contact and one other it asks %v", got)
+	}
+	c.Missed(now, at(2).Contact)
+	if got := ask(); len(got) != 2 {
+		t.Errorf("of two silent contacts it asks %v", got)
+	}
+}

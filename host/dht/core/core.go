@@ -175,10 +175,10 @@ func (c *Core) Next() (time.Time, bool) { return c.timers.next() }
 func (c *Core) Tick(now time.Time) { c.timers.run(now) }
 
 // Met takes note of a verified connection: this is the only way into the table. Whom a lookup asks gets a
-// place only by its result.
+// place by its result, unless hardly anybody is known there.
 func (c *Core) Met(now time.Time, p Peer) {
 	c.book.met(Known{Contact: p.Contact, at: p.At, Owner: p.Owner, FreeBytes: p.FreeBytes, LastSeen: now}, c.table.has)
-	if c.table.has(p.Key) || !c.beingLookedUp(p.Key) {
+	if c.table.has(p.Key) || c.table.beside(p.At) < c.fewPlaces() || !c.beingLookedUp(p.Key) {
 		c.offer(now, p.Node)
 	}
 }
@@ -200,8 +200,8 @@ func (c *Core) offer(now time.Time, n Node) {
 	}
 }
 
-// sharePerLookup is the part of a bucket that the result of one lookup may fill.
-const sharePerLookup = 4
+// fewPlaces is how many places of a bucket the result of one lookup may fill.
+func (c *Core) fewPlaces() int { return max(c.config.K/4, 1) }
 
 // offerFound gives nodes that a lookup found places, nearest first. Not those it asked on its way, for liars
 // crowd it; and never many of one bucket: so the contacts there come from several lookups, of which no single
@@ -210,7 +210,7 @@ func (c *Core) offerFound(now time.Time, nodes []Node) {
 	var offered [bitsOf + 1]int
 	for _, n := range nodes {
 		i := sharedBits(c.own, n.At)
-		if c.table.has(n.Key) || offered[i] >= max(c.config.K/sharePerLookup, 1) {
+		if c.table.has(n.Key) || offered[i] >= c.fewPlaces() {
 			continue
 		}
 		offered[i]++

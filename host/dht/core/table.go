@@ -133,6 +133,9 @@ func (t *table) closest(target ID, n int, want func(Node) bool) []Node {
 // full tells whether a bucket has no room.
 func (t *table) full(i int) bool { return len(t.buckets[i]) >= t.size }
 
+// beside counts the contacts of the bucket that a node has its place in.
+func (t *table) beside(at ID) int { return len(t.buckets[min(sharedBits(t.own, at), bitsOf-1)]) }
+
 func (t *table) has(key sdk.NodeKey) bool { _, ok := t.at[key]; return ok }
 
 func (t *table) insert(i int, p Node) {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 )
 
@@ -35,12 +34,12 @@ type Cycle struct {
 	log    *slog.Logger
 	wake   chan struct{}
 
-	mu sync.Mutex // held for the length of a round
+	turn chan struct{} // holds one for the length of a round
 }
 
 // New returns a cycle that runs nothing until Run or Round.
 func New(config Config, log *slog.Logger, steps ...Step) *Cycle {
-	return &Cycle{steps: steps, config: config, log: log, wake: make(chan struct{}, 1)}
+	return &Cycle{steps: steps, config: config, log: log, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 }
 
 // Run repeats rounds until ctx ends, and returns when the round under way has stopped.
@@ -78,10 +77,14 @@ func (c *Cycle) Wake() {
 func (c *Cycle) Awaited() bool { return len(c.wake) > 0 }
 
 // Round runs every step once. A step that fails does not keep the later ones from running; the
-// errors come back joined. Rounds never overlap.
+// errors come back joined. Rounds never overlap; who waits for one to end stops waiting when ctx ends.
 func (c *Cycle) Round(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-c.turn }()
 	var errs []error
 	for _, s := range c.steps {
 		if ctx.Err() != nil {

@@ -80,3 +80,25 @@ func TestRunStopsInTheMiddleOfAStep(t *testing.T) {
 		<-done
 	})
 }
+
+// TestWaitingForARoundEndsWithTheContext: a round that takes long keeps nobody who is told to stop.
+func TestWaitingForARoundEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rounds := 0
+		c := cycle.New(cycle.Config{}, quiet, cycle.Step{Name: "long", Run: func(context.Context) error {
+			rounds++
+			time.Sleep(time.Hour)
+			return nil
+		}})
+		go func() { _ = c.Round(t.Context()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := c.Round(ctx); !errors.Is(err, context.DeadlineExceeded) || rounds != 1 {
+			t.Errorf("%d rounds, %v", rounds, err)
+		}
+		if err := c.Round(t.Context()); err != nil || rounds != 2 {
+			t.Errorf("after the long one: %d rounds, %v", rounds, err)
+		}
+	})
+}

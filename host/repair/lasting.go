@@ -39,36 +39,30 @@ func (s *Service) roundDone(round int) error {
 	})
 }
 
-// noteIllness keeps since when a kept tessera is not at its target. A time that is still to come says
-// that the clock was set back, and begins anew.
+// noteIllness keeps since when a kept tessera is not at its target.
 func (s *Service) noteIllness(p *patient) error {
-	since := p.row.IllSince
-	switch {
-	case p.report.Status == health.Healthy:
-		since = time.Time{}
-	case since.IsZero() || since.After(s.Now()):
-		since = s.Now()
-	}
-	if since.Equal(p.row.IllSince) {
-		return nil
-	}
-	p.row.IllSince = since
-	return s.noteRows([]*patient{p})
+	return s.noteSince(p, &p.row.IllSince, p.report.Status != health.Healthy)
 }
 
-// noteSurplus keeps since when a fragment kept here is surplus, by the same clock.
+// noteSurplus keeps since when a fragment kept here is surplus.
 func (s *Service) noteSurplus(p *patient, is bool) error {
-	since := p.row.SurplusSince
+	return s.noteSince(p, &p.row.SurplusSince, is)
+}
+
+// noteSince keeps in a time of the row since when something is so, zero where it is not. A time that is still to
+// come says that the clock was set back, and begins anew.
+func (s *Service) noteSince(p *patient, since *time.Time, is bool) error {
+	at := *since
 	switch {
 	case !is:
-		since = time.Time{}
-	case since.IsZero() || since.After(s.Now()):
-		since = s.Now()
+		at = time.Time{}
+	case at.IsZero() || at.After(s.Now()):
+		at = s.Now()
 	}
-	if since.Equal(p.row.SurplusSince) {
+	if at.Equal(*since) {
 		return nil
 	}
-	p.row.SurplusSince = since
+	*since = at
 	return s.noteRows([]*patient{p})
 }
 

@@ -2,6 +2,13 @@ package repair_test
 
 import "testing"
 
+// startAnew ends every process and starts it again.
+func (c *colony) startAnew() {
+	for _, m := range c.members {
+		m.starts()
+	}
+}
+
 // TestNodesThatAreStartedDailyRepair: one of twelve dies, the first in the order cannot repair, and every
 // process ends after each round. The next in the order comes to its turn all the same.
 func TestNodesThatAreStartedDailyRepair(t *testing.T) {
@@ -19,10 +26,8 @@ func TestNodesThatAreStartedDailyRepair(t *testing.T) {
 			if rounds == 12 {
 				t.Fatalf("started daily %v: after %d rounds %d of 24 shards are there", restarted, rounds, distinct)
 			}
-			for _, m := range c.members {
-				if restarted {
-					m.starts()
-				}
+			if restarted {
+				c.startAnew()
 			}
 			c.round(inTurn(nodes))
 			distinct, _, _ = c.count()
@@ -37,9 +42,7 @@ func TestEverybodyChecksAlsoWhenStartedDaily(t *testing.T) {
 	c := newColony(t, nodes)
 	for range 20 {
 		c.round(inTurn(nodes))
-		for _, m := range c.members {
-			m.starts()
-		}
+		c.startAnew()
 	}
 	for i, m := range c.members {
 		at := m.Checked(c.plan.Tessera).At
@@ -73,10 +76,8 @@ func TestSurplusIsGivenUpAlsoWhenStartedDaily(t *testing.T) {
 			if rounds == 32 {
 				t.Fatalf("started daily %v: after %d rounds there are %d copies of 24 shards", restarted, rounds, copies)
 			}
-			for _, m := range c.members {
-				if restarted {
-					m.starts()
-				}
+			if restarted {
+				c.startAnew()
 			}
 			c.round(inTurn(nodes))
 			distinct, copies, _ = c.count()

@@ -20,6 +20,7 @@ import (
 const (
 	memTableSize     = 8 << 20
 	memTables        = 2
+	levelZeroTables  = 6 // at most, then writes wait: what a compaction of them writes fits the ballast
 	valueLogFileSize = 1 << 20
 )
 
@@ -36,6 +37,7 @@ func openDisk(dir string, cache int64, log *slog.Logger) (*disk, error) {
 		WithSyncWrites(true).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(memTables).
+		WithNumLevelZeroTablesStall(levelZeroTables).
 		WithValueLogFileSize(valueLogFileSize).
 		WithBlockCacheSize(cache).
 		WithNumCompactors(2).
@@ -123,6 +125,17 @@ func stageChange(txn *badger.Txn, c change) error {
 		return ErrTooBig
 	}
 	return err
+}
+
+// rewrites is how many bytes a compaction of level 0 would write now: all its tables, and those of the
+// level they go to. Badger deletes what it has read after that.
+func (d *disk) rewrites() (bytes int64) {
+	for _, l := range d.db.Levels() {
+		if l.Level == 0 || l.IsBaseLevel {
+			bytes += l.Size
+		}
+	}
+	return bytes
 }
 
 func (d *disk) close() error { return d.db.Close() }

@@ -111,6 +111,7 @@ func open(dir string, o Options) (c *Catalog, err error) {
 	if err != nil {
 		return nil, err
 	}
+	space.rewrites = db.rewrites
 	c = &Catalog{kv: db, space: space, lock: lock, now: o.Now, log: o.Logger}
 	c.committed, err = openCommitted(dir, o.Logger)
 	for _, check := range []func() error{c.checkCommitted, c.checkVersion, c.checkBooks} {

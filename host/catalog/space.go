@@ -14,8 +14,9 @@ import (
 
 // Badger writes through mapped memory: where the disk is full it does not get an error but dies of
 // SIGBUS. So before every transaction there must be room for all that Badger may be about to write:
-// its log, two flushed tables of 8 MiB and a compaction of level 0. A ballast file gives up its
-// room for what must still happen on a full disk: opening, closing and freeing.
+// its log, two flushed tables of 8 MiB and a compaction between two lower levels, which is the floor, and
+// a compaction of level 0, which may be any number of tables and is asked for. A ballast file gives up
+// its room for what must still happen on a full disk: opening, closing and freeing.
 const (
 	writeFloor   = 64 << 20
 	reclaimFloor = 24 << 20
@@ -30,6 +31,16 @@ type space struct {
 	held    bool  // the ballast is there
 	statfs  func(dir string) (free int64, err error)
 	log     *slog.Logger
+	// rewrites is how many bytes a compaction of level 0 would write now; nil as long as nothing is open.
+	rewrites func() int64
+}
+
+// floor is the room in bytes below which nothing more is written.
+func (s *space) floor() int64 {
+	if s.rewrites == nil {
+		return writeFloor
+	}
+	return writeFloor + s.rewrites()
 }
 
 // guard refuses to write below the floor. Above it, it puts a ballast given up earlier back.
@@ -41,10 +52,11 @@ func (s *space) guard() error {
 	if err != nil {
 		return err
 	}
-	if free < writeFloor {
-		return s.full(free)
+	if floor := s.floor(); free < floor {
+		return s.full(free, floor)
+	} else if free >= floor+s.ballast {
+		s.restore()
 	}
-	s.restore(free)
 	return nil
 }
 
@@ -54,7 +66,7 @@ func (s *space) guardReclaim() error {
 		return nil
 	}
 	free, err := s.free()
-	if err != nil || free >= writeFloor {
+	if err != nil || free >= s.floor() {
 		return err
 	}
 	s.giveUp()
@@ -62,7 +74,7 @@ func (s *space) guardReclaim() error {
 		return err
 	}
 	if free < reclaimFloor {
-		return s.full(free)
+		return s.full(free, reclaimFloor)
 	}
 	return nil
 }
@@ -75,18 +87,22 @@ func (s *space) beforeOpen() error {
 	if err != nil {
 		return err
 	}
-	if free >= writeFloor {
-		s.restore(free)
+	if free >= writeFloor+s.ballast {
+		s.restore()
 		return nil
 	}
+	// Opening may begin with a compaction of level 0, however much that is: the ballast is its room. The
+	// first write puts it back, if there is room for both.
 	s.giveUp()
 	if free, err = s.free(); err != nil {
 		return err
 	}
 	if free < reclaimFloor {
-		return s.full(free)
+		return s.full(free, reclaimFloor)
 	}
-	s.log.Warn("disk under the index is nearly full, index is read-only", "free", free)
+	if free < writeFloor+s.ballast {
+		s.log.Warn("disk under the index is nearly full, soon nothing more can be written", "free", free)
+	}
 	return nil
 }
 
@@ -95,13 +111,14 @@ func (s *space) beforeClose() {
 	if s == nil {
 		return
 	}
-	if free, err := s.free(); err == nil && free < writeFloor {
+	if free, err := s.free(); err == nil && free < s.floor() {
 		s.giveUp()
 	}
 }
 
-func (s *space) full(free int64) error {
-	return fmt.Errorf("%w: %s free", ErrDiskFull, humanize.IBytes(uint64(max(free, 0))))
+func (s *space) full(free, floor int64) error {
+	return fmt.Errorf("%w: %s free, %s needed", ErrDiskFull,
+		humanize.IBytes(uint64(max(free, 0))), humanize.IBytes(uint64(floor)))
 }
 
 func (s *space) path() string { return filepath.Join(s.dir, ballastName) }
@@ -127,10 +144,10 @@ func (s *space) giveUp() {
 	s.held = false
 }
 
-// restore allocates the ballast when there is room for it and for work beside it. A node without
-// ballast is worse protected but works, so a failure is only told.
-func (s *space) restore(free int64) {
-	if s.held || s.ballast < 0 || free < writeFloor+s.ballast {
+// restore allocates the ballast. A node without ballast is worse protected but works, so a failure is
+// only told.
+func (s *space) restore() {
+	if s.held || s.ballast < 0 {
 		return
 	}
 	if err := allocate(s.path(), s.ballast); err != nil {

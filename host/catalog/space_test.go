@@ -74,6 +74,23 @@ func TestFullDiskMakesReadOnly(t *testing.T) {
 	}
 }
 
+// A compaction of level 0 writes all of it anew beside the old: room that is spoken for.
+func TestFloorCountsLevelZero(t *testing.T) {
+	disk := &fakeDisk{room: 1 << 30}
+	c, err := openOnDisk(t, t.TempDir(), disk)
+	must(t, err)
+	defer c.Close()
+	levelZero := int64(0)
+	c.space.rewrites = func() int64 { return levelZero }
+	disk.room = writeFloor + testBallast
+	must(t, put(c))
+	levelZero = 1
+	wantError(t, put(c), ErrDiskFull)
+	levelZero = 40 << 20
+	disk.room += levelZero
+	must(t, put(c))
+}
+
 func TestOpenOnFullDisk(t *testing.T) {
 	dir, disk := t.TempDir(), &fakeDisk{room: 1 << 30}
 	c, err := openOnDisk(t, dir, disk)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tesseras/tesseras/host"
 	"github.com/tesseras/tesseras/host/config"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/localapi"
 	"github.com/tesseras/tesseras/host/policy/wasm"
 	"github.com/tesseras/tesseras/host/tessera"
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(careDir); dir != "" {
 		os.Exit(beCareful(dir))
 	}
+	suite.CollectLess()
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })

@@ -2,7 +2,6 @@ package core
 
 import (
 	"os"
-	"runtime/debug"
 	"testing"
 
 	"github.com/tesseras/tesseras/host/internal/suite"
@@ -29,7 +28,7 @@ func size() sizes {
 	case suite.Race():
 		return sizes{nodes: 500, lookups: 100, honest: 80, few: 60, keys: 1, searches: 30, replayed: 40, mob: 50, haunted: 40}
 	}
-	return sizes{nodes: 500, lookups: 1_000, honest: 400, few: 240, keys: 3, searches: 300, replayed: 100, mob: 500, haunted: 150}
+	return sizes{nodes: 500, lookups: 1_000, honest: 400, few: 240, keys: 3, searches: 300, replayed: 80, mob: 250, haunted: 120}
 }
 
 // least is how many cases of a suite there are at the least, of so many in CI.
@@ -38,7 +37,7 @@ func least(cases int) int { return suite.Size{CI: cases, Nightly: cases}.Cases()
 // TestMain lets the collector rest: a simulation is garbage all over, and small. A large one is not.
 func TestMain(m *testing.M) {
 	if !suite.Nightly() {
-		debug.SetGCPercent(400)
+		suite.CollectLess()
 	}
 	os.Exit(m.Run())
 }

@@ -79,7 +79,7 @@ func serveAccounts(net front, c *catalog.Catalog, self sdk.OwnerKey) {
 }
 
 // serveWatch tells who asks when this node last checked a tessera, and whether it is moving it.
-func serveWatch(net front, node *identity.Node, known func(sdk.TesseraID) wire.Check) {
+func serveWatch(net front, node *identity.Node, known func(sdk.TesseraID, sdk.NodeKey) wire.Check) {
 	net.Handle(wire.KindWatch, func(_ context.Context, from quicnet.Peer, s *quicnet.Stream, req wire.Message) error {
 		return s.Send(attest.Watched(node, from.Contact.Key, req.(*wire.Watch), known, time.Now()))
 	})

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ import (
 type colony struct {
 	t       *testing.T
 	clock   time.Time
+	every   time.Duration // from one round to the next
 	members []*settler
 	plan    *fragment.FragmentPlan
 	shards  [][]byte
@@ -60,14 +62,50 @@ type settler struct {
 	dead    bool
 	broken  bool // it cannot repair
 
-	meanwhile func() // happens once, while it gathers shards to repair
+	meanwhile func()                 // happens once, while it gathers shards to repair
+	during    atomic.Pointer[during] // happens once, while it makes up its mind
+}
+
+// during is what happens at a moment of a round.
+type during struct {
+	moment moment
+	with   sdk.NodeKey // whom it deals with then
+	do     func()
+}
+
+// moment is one of those between which others may act.
+type moment int
+
+const (
+	never    moment = iota
+	looked          // it knows what is held, and not yet who repairs
+	asking          // who repairs
+	answered        // that was, and not heard yet
+	gathers         // it has begun to repair
+)
+
+func (m moment) String() string {
+	return [...]string{"never", "looked", "asked", "been answered", "begun"}[m]
+}
+
+// happens does what is to happen while a settler deals with somebody.
+func (m *settler) happens(at moment, with sdk.NodeKey) {
+	if d := m.during.Load(); d != nil && d.moment == at && d.with == with && m.during.CompareAndSwap(d, nil) {
+		d.do()
+	}
 }
 
 const colonyInterval = 24 * time.Hour
 
 func newColony(t *testing.T, n int) *colony {
 	t.Helper()
-	c := &colony{t: t}
+	return newColonyEvery(t, n, colonyInterval)
+}
+
+// newColonyEvery is a colony whose rounds are so far apart.
+func newColonyEvery(t *testing.T, n int, every time.Duration) *colony {
+	t.Helper()
+	c := &colony{t: t, every: every}
 	c.publish()
 	c.begin(n)
 	return c
@@ -76,7 +114,7 @@ func newColony(t *testing.T, n int) *colony {
 // again is a new colony about the same tessera, as it was at the beginning.
 func (c *colony) again() *colony {
 	c.t.Helper()
-	d := &colony{t: c.t, plan: c.plan, shards: c.shards}
+	d := &colony{t: c.t, every: c.every, plan: c.plan, shards: c.shards}
 	d.begin(len(c.members))
 	return d
 }
@@ -148,7 +186,7 @@ func (m *settler) begins() {
 	c.t.Cleanup(func() { _ = books.Close() })
 	m.catalog, m.store, m.owner = books, map[int][]byte{}, sdk.OwnerKey(m.contact.Key)
 	now := func() time.Time { return c.clock }
-	first, period := holders.Periods(colonyInterval, 0)
+	first, period := holders.Periods(c.every, 0)
 	m.book = holders.New(books, nothing{}, m.owner, holders.Config{Replicas: 7, First: first, Period: period, Proofs: true}, now)
 	m.starts()
 	err = books.Update(func(tx *catalog.Tx) error {
@@ -188,13 +226,13 @@ func (m *settler) starts() {
 		FS: crashfs.New(crashfs.Options{}), Network: link, Documents: link, Archive: link, Collect: m.collect,
 		Catalog: m.catalog, Book: m.book, Policy: m.c.engine, Distributor: distributor, Turns: m.turns, Keeper: m,
 		Self: m.contact.Key, Owner: m.owner, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return m.c.clock },
-	}, repair.Config{Interval: colonyInterval, Replicas: 7, Proofs: 8})
+	}, repair.Config{Interval: m.c.every, Replicas: 7, Proofs: 8})
 }
 
 // round lets everybody who lives do a round, in some order.
 func (c *colony) round(order []int) {
 	c.t.Helper()
-	c.clock = c.clock.Add(colonyInterval)
+	c.clock = c.clock.Add(c.every)
 	for _, i := range order {
 		m := c.members[i]
 		if m.dead {
@@ -359,8 +397,10 @@ func (l *link) Watch(_ context.Context, to identity.Contact, ids []sdk.TesseraID
 	if err != nil {
 		return nil, err
 	}
+	l.happens(asking, to.Key)
+	defer l.happens(answered, to.Key)
 	for _, id := range ids {
-		said := o.Checked(id)
+		said := o.Checked(id, l.contact.Key)
 		h := wire.CheckHeard{Age: -1, Moving: said.Moving}
 		if !said.At.IsZero() {
 			h.Age = l.c.clock.Sub(said.At)
@@ -371,6 +411,9 @@ func (l *link) Watch(_ context.Context, to identity.Contact, ids []sdk.TesseraID
 }
 
 func (l *link) Others(context.Context, sdk.TesseraID) (all []identity.Contact, err error) {
+	for _, o := range l.c.members {
+		l.happens(looked, o.contact.Key)
+	}
 	for _, o := range l.c.members {
 		if o != l.settler && l.reaches(o) {
 			all = append(all, o.contact)

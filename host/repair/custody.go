@@ -246,9 +246,6 @@ func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive ma
 			mine = append(mine, p)
 		}
 	}
-	if mine, err = s.leaveToMovers(ctx, mine, alive); err != nil {
-		return nil, err
-	}
 	for _, p := range mine {
 		s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
 			"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)

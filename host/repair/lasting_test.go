@@ -45,7 +45,7 @@ func TestEverybodyChecksAlsoWhenStartedDaily(t *testing.T) {
 		c.startAnew()
 	}
 	for i, m := range c.members {
-		at := m.Checked(c.plan.Tessera).At
+		at := m.Checked(c.plan.Tessera, m.contact.Key).At
 		if at.IsZero() || c.clock.Sub(at) > 8*colonyInterval {
 			t.Errorf("node %d checked last at %v, it is %v", i, at, c.clock)
 		}

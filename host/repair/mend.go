@@ -30,11 +30,16 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	}
 	defer done()
 	p := o.patient
+	defer func() { p.plan, p.holders, p.records = nil, nil, nil }() // many may follow
+	if p.kept {
+		if mine, err := s.claim(ctx, p); err != nil || !mine {
+			return 0, err
+		}
+	}
 	// what was wanting when the round began may have been placed since
 	if err := errors.Join(s.assess(p), s.readPlan(p)); err != nil {
 		return 0, err
 	}
-	defer func() { p.plan, p.holders, p.records = nil, nil, nil }() // many may follow
 	report := p.report
 	wanting, newcomers := report.Wanting()
 	if o.Rebuild > 0 {

@@ -37,6 +37,12 @@ func weight(t sdk.TesseraID, node sdk.NodeKey) digest.Hash {
 	return digest.Of(both[:])
 }
 
+// precedes tells whether one node comes before another in the order of a tessera's holders.
+func precedes(t sdk.TesseraID, a, b sdk.NodeKey) bool {
+	x, y := weight(t, a), weight(t, b)
+	return bytes.Compare(x[:], y[:]) < 0
+}
+
 // InOrder sorts nodes as holders of a tessera take turns: by BLAKE3(tessera, node key).
 func InOrder(t sdk.TesseraID, nodes []sdk.NodeKey) []sdk.NodeKey {
 	drawn := make([]draw, len(nodes))

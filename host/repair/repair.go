@@ -125,10 +125,11 @@ type Config struct {
 // Service repairs.
 type Service struct {
 	Deps
-	config Config
-	rounds *rounds
-	sought sought
-	page   int // tesseras that are in memory at a time, with their plans and holders
+	config  Config
+	rounds  *rounds
+	sought  sought
+	contest contest
+	page    int // tesseras that are in memory at a time, with their plans and holders
 }
 
 // New returns a Service.

@@ -1,8 +1,10 @@
 package repair_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tesseras/tesseras/host/repair"
 	"github.com/tesseras/tesseras/sdk"
@@ -49,6 +51,86 @@ func TestTwoAtOnceLeaveOneSurplusCopy(t *testing.T) {
 	sizeTogether.Executed(t, pairs, "pairs that repaired at once")
 }
 
+// TestOfTwoThatBeginOneRepairs (H5): it is the turn of two, and one of them begins at any moment at which the other
+// has not begun to repair yet, and pauses at any moment until the other has done its round. Exactly one of the
+// two repairs, and no shard is there twice.
+func TestOfTwoThatBeginOneRepairs(t *testing.T) {
+	t.Parallel()
+	c := newColonyEvery(t, 12, time.Minute)
+	for _, begins := range []moment{looked, asking, answered} {
+		for _, pauses := range []moment{never, answered, gathers} {
+			for place := range 2 {
+				t.Run(fmt.Sprintf("number %d has %v, the other pauses: %v", place, begins, pauses), func(t *testing.T) {
+					c := c.again()
+					order := c.ill()
+					first, second := order[place], order[1-place]
+					came, repaired := c.amidst(first, second, begins, pauses)
+					each := c.copiesEach()
+					if !came || repaired != 1 || slices.Min(each) != 1 || slices.Max(each) != 1 {
+						t.Errorf("came: %v, %d repaired, and shards are there %v times", came, repaired, each)
+					}
+				})
+			}
+		}
+	}
+}
+
+// ill lets one die and several come to their turn, who cannot repair. It gives the members in their order.
+func (c *colony) ill() (order []*settler) {
+	c.t.Helper()
+	c.rounds(3)
+	order = c.inOrder()
+	order[len(order)-1].dead = true
+	for _, m := range order {
+		m.broken = true
+	}
+	c.rounds(3)
+	return order
+}
+
+// amidst lets the first do a round and the second begin one at a moment of it, to go on from another moment when
+// the first one has done. It tells whether the second came to begin, and how many repaired.
+func (c *colony) amidst(first, second *settler, begins, pauses moment) (came bool, repaired int) {
+	c.t.Helper()
+	pausing, ended, done := make(chan bool), make(chan bool), make(chan bool)
+	pause := func() { close(pausing); <-ended }
+	for _, m := range []*settler{first, second} {
+		m.broken = false
+		m.meanwhile = func() {
+			repaired++
+			if m == second && pauses == gathers {
+				pause()
+			}
+		}
+	}
+	if pauses == answered {
+		second.during.Store(&during{answered, first.contact.Key, pause})
+	}
+	first.during.Store(&during{begins, second.contact.Key, func() {
+		came = true
+		go func() { defer close(done); c.custody(second) }()
+		select {
+		case <-pausing:
+		case <-done:
+		}
+	}})
+	c.clock = c.clock.Add(c.every)
+	c.custody(first)
+	close(ended)
+	if came {
+		<-done
+	}
+	return came, repaired
+}
+
+// custody lets one do a round.
+func (c *colony) custody(m *settler) {
+	c.t.Helper()
+	if err := m.Custody(c.t.Context()); err != nil {
+		c.t.Error(err)
+	}
+}
+
 // rounds lets everybody who lives do so many rounds.
 func (c *colony) rounds(n int) {
 	c.t.Helper()
@@ -60,16 +142,11 @@ func (c *colony) rounds(n int) {
 // together lets the second do a round in the middle of the first one's repair, and tells whether it repaired.
 func (c *colony) together(first, second *settler) (both bool) {
 	c.t.Helper()
-	custody := func(m *settler) {
-		if err := m.Custody(c.t.Context()); err != nil {
-			c.t.Fatal(err)
-		}
-	}
 	first.broken, second.broken = false, false
 	second.meanwhile = func() { both = true }
-	first.meanwhile = func() { custody(second) }
-	c.clock = c.clock.Add(colonyInterval)
-	custody(first)
+	first.meanwhile = func() { c.custody(second) }
+	c.clock = c.clock.Add(c.every)
+	c.custody(first)
 	return both
 }
 

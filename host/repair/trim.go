@@ -1,7 +1,6 @@
 package repair
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -88,6 +87,5 @@ func (s *Service) yields(p *patient, other holders.Record) bool {
 	if mine, theirs := len(p.mine), len(other.Fragments); mine != theirs {
 		return mine > theirs
 	}
-	a, b := weight(p.row.Tessera, s.Self), weight(p.row.Tessera, other.Key)
-	return bytes.Compare(a[:], b[:]) > 0
+	return precedes(p.row.Tessera, other.Key, s.Self)
 }

@@ -19,9 +19,9 @@ import (
 // rounds, and rounds take their time.
 const fresh = 6
 
-// Checked is what this node says of a tessera to those who watch it.
-func (s *Service) Checked(t sdk.TesseraID) wire.Check {
-	return wire.Check{At: s.lastChecked(t), Moving: s.Turns.Taken(t)}
+// Checked is what this node says of a tessera to who watches it.
+func (s *Service) Checked(t sdk.TesseraID, watcher sdk.NodeKey) wire.Check {
+	return wire.Check{At: s.lastChecked(t), Moving: s.Turns.Taken(t) && !s.contest.givesWay(t, watcher)}
 }
 
 // lastChecked is when this node last checked the health of a tessera; zero is never. What it did before

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/holders"
-	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/policy/sim"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -175,57 +174,24 @@ func (c *custodian) replace(ctx context.Context, n int) (row, error) {
 	return r.judged(read <= 16 && written <= 1).noted("%.2f written; counted at the seam to the disk, %d tesseras", written, n), nil
 }
 
-// flappingRow compares the repair traffic of a month of 30 % daily flapping, once it is known who comes back,
-// with that of the same month without. A fifth of the peers leaves for good within a year in both.
+// flappingRow compares the repair traffic of a month of 30 % daily flapping with that of the same month without.
 func flappingRow(ctx context.Context, l *lab) ([]row, error) {
-	const (
-		settled = 14 // days
-		later   = 3  // by so many it is more patient with who comes back, before what the dead had is rebuilt
-		month   = 30
-	)
 	worlds := 4
 	if l.quick {
 		worlds = 1
 	}
 	began := time.Now()
-	still, err := monthly(ctx, worlds, 0, settled, settled+month)
-	if err != nil {
-		return nil, err
-	}
-	steady, err := monthly(ctx, worlds, 0.3, settled+later, settled+later+month)
-	if err != nil {
-		return nil, err
+	var still, steady int64
+	for seed := range uint64(worlds) {
+		without, with, err := sim.FlappingMonth(ctx, seed+1)
+		if err != nil {
+			return nil, err
+		}
+		still, steady = still+without, steady+with
 	}
 	r := row{
 		Step: "30 % daily flapping", Seconds: time.Since(began).Seconds(), Value: 100 * (float64(steady)/float64(still) - 1),
 		Unit: "% more repair traffic", Goal: "< 5 %",
 	}
 	return []row{r.judged(r.Value < 5).noted("in a month: %d MiB beside %d without; simulated, %d worlds", steady>>20, still>>20, worlds)}, nil
-}
-
-// monthly is the repair traffic of worlds between two days, in bytes.
-func monthly(ctx context.Context, worlds int, share float64, from, to int) (bytes int64, err error) {
-	for seed := range uint64(worlds) {
-		before, err := moved(ctx, seed+1, share, from)
-		if err != nil {
-			return 0, err
-		}
-		all, err := moved(ctx, seed+1, share, to)
-		if err != nil {
-			return 0, err
-		}
-		bytes += all - before
-	}
-	return bytes, nil
-}
-
-// moved is what repairs move in the first days of a world in which a share of the peers flaps.
-func moved(ctx context.Context, seed uint64, share float64, days int) (int64, error) {
-	clock := sim.NewClock()
-	e := sim.NewEngine(clock, policy.Config{})
-	r, err := sim.Run(ctx, e, clock, sim.Config{
-		Seed: seed, Peers: 200, Tesseras: 50, Duration: time.Duration(days) * 24 * time.Hour,
-		AFR: 0.2, Offline: -1, Flapping: share, Away: 8 * time.Hour,
-	}, nil)
-	return r.RepairBytes, errors.Join(err, e.Close())
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/policy/sim"
+	"github.com/tesseras/tesseras/sdk"
 )
 
 // Sizes of the suite of durability under churn, G16.
@@ -97,4 +98,32 @@ func ExampleRun() {
 	r, err := sim.Run(context.Background(), e, clock, sim.Config{Peers: 30, Tesseras: 3, Duration: sim.Year}, nil)
 	fmt.Println(r.Lost, err)
 	// Output: 0 <nil>
+}
+
+// never is a repair policy that puts everything off.
+type never struct{}
+
+func (*never) Name() string    { return "never" }
+func (*never) Runtime() string { return "native" }
+func (*never) Ask(context.Context, sdk.Role, []byte) ([]byte, error) {
+	return (&sdk.RepairResponse{Status: sdk.Status_DEFER, Reason: "not now"}).MarshalVT()
+}
+
+// TestNoPolicyLosesATessera: what the host has repaired whatever a policy says keeps every tessera, though half of all
+// peers leave within a year, three in ten are away for a part of each day, and the policy has never anything
+// repaired. That a tessera cannot be had for a while is the operator's choice.
+func TestNoPolicyLosesATessera(t *testing.T) {
+	clock := sim.NewClock()
+	e := sim.NewEngine(clock, policy.Config{Repair: policy.Chain{Deciders: []policy.Policy{&never{}}}})
+	defer e.Close()
+	for seed := range uint64(2) {
+		r, err := sim.Run(t.Context(), e, clock, sim.FlappingWorld(seed+1, 0.5, 0.3, sim.Year), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("seed %d: %d lost, %.1f %% of the looks not to be had just then, %.1f times rebuilt", seed+1, r.Lost, 100*r.Unavailable, r.RepairPerYear)
+		if r.Lost > 0 || r.Rebuilt == 0 {
+			t.Errorf("seed %d: %+v", seed+1, r)
+		}
+	}
 }

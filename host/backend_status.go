@@ -117,7 +117,7 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 	}
 	s.Notes = append(s.Notes, fmt.Sprintf("This tessera is somebody else's; %d of its fragments are kept here. The other holders are those this node has heard of.", len(mine)))
 	if len(mine) > 0 {
-		s.Holders = append(s.Holders, localapi.Holder{Node: l.id.Node.ID(), Fragments: mine})
+		s.Holders = append(s.Holders, localapi.Holder{Node: l.id.Node.ID(), Fragments: mine, Self: true})
 	}
 	return s, l.addHolders(&s, plan, report)
 }
@@ -182,10 +182,26 @@ func holderView(book *holders.Book, r holders.Record) localapi.Holder {
 		view.Failed = view.Failed || !f.Failed.IsZero()
 	}
 	view.Failed = view.Failed || !r.SilentSince.IsZero() || holders.Failing(r.Audit)
+	view.Note = standing(r, view)
 	if len(view.Fragments) == 0 {
 		view.Fragments = append(view.Fragments, all...)
 	}
 	return view
+}
+
+// standing says in words why a holder does not count, or not for all that it should have; "" where it does.
+func standing(r holders.Record, view localapi.Holder) string {
+	switch {
+	case !r.SilentSince.IsZero():
+		return "silent: does not count"
+	case view.Failed && len(view.Fragments) > 0:
+		return "failed a proof: only these count"
+	case view.Failed:
+		return "failed a proof: does not count"
+	case len(view.Fragments) == 0 && len(r.Fragments) > 0:
+		return "not proven for too long: does not count"
+	}
+	return ""
 }
 
 // notes says what the figures mean.

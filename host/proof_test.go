@@ -92,7 +92,8 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, h := range owner.status(made.ID).Holders {
-		if has := slices.Contains(h.Fragments, lost.Index); h.Node == lossy.id() && (!h.Failed || has) {
+		has := slices.Contains(h.Fragments, lost.Index)
+		if h.Node == lossy.id() && (!h.Failed || has || h.Note != "failed a proof: only these count") {
 			t.Errorf("the holder that lost fragment %d is down as %+v", lost.Index, h)
 		}
 	}
@@ -147,7 +148,7 @@ func TestAHolderThatMadeItGoodCountsAgain(t *testing.T) {
 	failed := func() bool {
 		s := owner.status(made.ID)
 		at := slices.IndexFunc(s.Holders, func(h localapi.Holder) bool { return h.Node == lossy.id() })
-		return at >= 0 && s.Holders[at].Failed
+		return at >= 0 && s.Holders[at].Failed && s.Holders[at].Note == "failed a proof: does not count"
 	}
 	if !failed() || owner.status(made.ID).Health == "healthy" {
 		t.Error("a copy is zeroes, and it counts")

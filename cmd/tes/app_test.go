@@ -212,6 +212,17 @@ func TestSentences(t *testing.T) {
 	if got := sentence(s); got != "healthy; survives any 4 peers or any 1 network; last proven 3 hours ago" {
 		t.Errorf("got %q", got)
 	}
+	s.Holders = []localapi.Holder{{Self: true, Fragments: []int{1, 2}}, {Addr: "192.0.2.1:1", Fragments: []int{3}, Note: "silent: does not count"}}
+	if got := sentence(s); got != "healthy; survives any 4 peers or any 1 network; not proven yet" {
+		t.Errorf("got %q", got)
+	}
+	var out strings.Builder
+	humanStatus(&out, s)
+	for _, want := range []string{"\tthis node\t-\t1-2\n", "\t192.0.2.1:1\tnever\t3\tsilent: does not count\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
 	if got := sentence(localapi.Status{Health: "local"}); got != "local" {
 		t.Errorf("got %q", got)
 	}

@@ -126,11 +126,15 @@ func humanStatus(w io.Writer, s localapi.Status) {
 	row(w)
 	row(w, "HOLDER", "ADDRESS", "PROVEN", "FRAGMENTS")
 	for _, h := range s.Holders {
-		proven := ago(h.LastProven)
-		if h.Failed {
-			proven += ", does not count"
+		if h.Self {
+			row(w, short(h.Node), "this node", "-", ranges(h.Fragments))
+			continue
 		}
-		row(w, short(h.Node), orDash(h.Addr), proven, ranges(h.Fragments))
+		cells := []string{short(h.Node), orDash(h.Addr), ago(h.LastProven), ranges(h.Fragments)}
+		if h.Note != "" {
+			cells = append(cells, h.Note)
+		}
+		row(w, cells...)
 	}
 }
 
@@ -139,8 +143,12 @@ func sentence(s localapi.Status) string {
 	if len(s.Holders) == 0 || s.Fragments.Total == 0 {
 		return s.Health
 	}
-	return fmt.Sprintf("%s; survives any %s or any %s; last proven %s", s.Health,
-		count(s.Survives.Peers, "peer"), count(s.Survives.Subnets, "network"), ago(lastProven(s.Holders)))
+	proven := "not proven yet"
+	if last := lastProven(s.Holders); !last.IsZero() {
+		proven = "last proven " + ago(last)
+	}
+	return fmt.Sprintf("%s; survives any %s or any %s; %s", s.Health,
+		count(s.Survives.Peers, "peer"), count(s.Survives.Subnets, "network"), proven)
 }
 
 func lastProven(holders []localapi.Holder) (last localapi.Moment) {

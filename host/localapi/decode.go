@@ -138,7 +138,7 @@ func (d *decoder) status(m *StatusResponse) Status {
 }
 
 func (d *decoder) holder(m *StatusResponse_Holder) Holder {
-	return Holder{d.node(m.Node), m.Addr, mapped(m.Fragments, toInt), d.moment(m.LastProven), m.Failed}
+	return Holder{d.node(m.Node), m.Addr, mapped(m.Fragments, toInt), d.moment(m.LastProven), m.Failed, m.Self, m.Note}
 }
 
 func (d *decoder) step(m *RepairPlanResponse_Step) RepairStep {

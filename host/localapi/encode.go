@@ -133,7 +133,7 @@ func (s Status) message() *StatusResponse {
 func (h Holder) message() *StatusResponse_Holder {
 	return &StatusResponse_Holder{
 		Node: h.Node.String(), Addr: h.Addr, Fragments: mapped(h.Fragments, toInt32),
-		LastProven: h.LastProven.text(), Failed: h.Failed,
+		LastProven: h.LastProven.text(), Failed: h.Failed, Self: h.Self, Note: h.Note,
 	}
 }
 

@@ -147,7 +147,7 @@ var (
 	aStatus = Status{
 		anID, "title", "medium", "needs_replication", 1, 2, aMoment,
 		FragmentCount{16, 24, 23, 22},
-		[]Holder{{aNodeID, "192.0.2.1:1", []int{1, 2}, aMoment, true}},
+		[]Holder{{aNodeID, "192.0.2.1:1", []int{1, 2}, aMoment, true, true, "silent"}},
 		health.Survives{Peers: 1, Subnets: 2, Operators: 3},
 		[]Damage{{"x", nil, "y"}},
 		[]string{"note"},

@@ -3151,6 +3151,8 @@ type StatusResponse_Holder struct {
 	Fragments     []int32                `protobuf:"varint,3,rep,packed,name=fragments,proto3" json:"fragments,omitempty"`
 	LastProven    string                 `protobuf:"bytes,4,opt,name=last_proven,json=lastProven,proto3" json:"last_proven,omitempty"`
 	Failed        bool                   `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	Self          bool                   `protobuf:"varint,6,opt,name=self,proto3" json:"self,omitempty"`
+	Note          string                 `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3218,6 +3220,20 @@ func (x *StatusResponse_Holder) GetFailed() bool {
 		return x.Failed
 	}
 	return false
+}
+
+func (x *StatusResponse_Holder) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *StatusResponse_Holder) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 type StatusResponse_Survives struct {
@@ -3842,7 +3858,7 @@ const file_localapi_proto_rawDesc = "" +
 	"\x05taken\x18\x02 \x01(\x03R\x05taken\x12\x10\n" +
 	"\x03bad\x18\x03 \x01(\x03R\x03bad\"\x1f\n" +
 	"\rStatusRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xe6\x05\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x8e\x06\n" +
 	"\x0eStatusResponse\x12;\n" +
 	"\asummary\x18\x01 \x01(\v2!.tesseras.local.v1.TesseraSummaryR\asummary\x12\x12\n" +
 	"\x04tier\x18\x02 \x01(\tR\x04tier\x12\x18\n" +
@@ -3851,14 +3867,16 @@ const file_localapi_proto_rawDesc = "" +
 	"\aholders\x18\x05 \x03(\v2(.tesseras.local.v1.StatusResponse.HolderR\aholders\x12F\n" +
 	"\bsurvives\x18\x06 \x01(\v2*.tesseras.local.v1.StatusResponse.SurvivesR\bsurvives\x125\n" +
 	"\x06damage\x18\a \x03(\v2\x1d.tesseras.local.v1.DamageNoteR\x06damage\x12\x14\n" +
-	"\x05notes\x18\b \x03(\tR\x05notes\x1a\x87\x01\n" +
+	"\x05notes\x18\b \x03(\tR\x05notes\x1a\xaf\x01\n" +
 	"\x06Holder\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x1c\n" +
 	"\tfragments\x18\x03 \x03(\x05R\tfragments\x12\x1f\n" +
 	"\vlast_proven\x18\x04 \x01(\tR\n" +
 	"lastProven\x12\x16\n" +
-	"\x06failed\x18\x05 \x01(\bR\x06failed\x1aX\n" +
+	"\x06failed\x18\x05 \x01(\bR\x06failed\x12\x12\n" +
+	"\x04self\x18\x06 \x01(\bR\x04self\x12\x12\n" +
+	"\x04note\x18\a \x01(\tR\x04note\x1aX\n" +
 	"\bSurvives\x12\x14\n" +
 	"\x05peers\x18\x01 \x01(\x05R\x05peers\x12\x18\n" +
 	"\asubnets\x18\x02 \x01(\x05R\asubnets\x12\x1c\n" +

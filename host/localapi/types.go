@@ -202,7 +202,9 @@ type Holder struct {
 	Addr       string     `json:"addr"`
 	Fragments  []int      `json:"fragments"`
 	LastProven Moment     `json:"last_proven"`
-	Failed     bool       `json:"failed"` // it does not count: silent too long, or without what it should have
+	Failed     bool       `json:"failed"` // it is silent, or failed a proof
+	Self       bool       `json:"self"`   // it is this node, which proves nothing to itself
+	Note       string     `json:"note"`   // why it does not count, or not for all; "" where it does
 }
 
 // NodeStatus is how the node stands.

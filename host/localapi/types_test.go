@@ -26,7 +26,7 @@ func TestJSONNames(t *testing.T) {
 		"published": {aPublished, `{"id":"I","tier":"medium","fragments":24,"placed":23,"peers":12,"survives_peers":4,"at_target":true}`},
 		"status": {aStatus, `{"id":"I","title":"title","tier":"medium","health":"needs_replication","deficit":1,"size_bytes":2,` +
 			`"created":"2024-02-29T01:02:03.000456789Z","fragments":{"data":16,"total":24,"held":23,"proven":22},` +
-			`"holders":[{"node":"N","addr":"192.0.2.1:1","fragments":[1,2],"last_proven":"2024-02-29T01:02:03.000456789Z","failed":true}],` +
+			`"holders":[{"node":"N","addr":"192.0.2.1:1","fragments":[1,2],"last_proven":"2024-02-29T01:02:03.000456789Z","failed":true,"self":true,"note":"silent"}],` +
 			`"survives":{"peers":1,"subnets":2,"operators":3},"damage":[{"path":"x","problem":"y"}],"notes":["note"]}`},
 		"node":     {aNode, `{"node":"N","addr":"192.0.2.1:1","peers":1,"tesseras":2,"fragments_held":3,"bytes_held":4,"free_bytes":5,"unplanned":[{"id":"I","fragments":[6,7],"files":8,"size_bytes":9}],"unplanned_total":{"tesseras":10,"fragments":11,"files":12,"size_bytes":13}}`},
 		"peer":     {Peer{aNodeID, "a", "s", Moment{}, true}, `{"node":"N","addr":"a","subnet":"s","last_seen":null,"institutional":true}`},

@@ -276,9 +276,7 @@ func (n *Node) repairStep(p repair.Planned) localapi.RepairStep {
 		ID: p.Tessera, Health: string(p.Report.Status), Deficit: p.Report.Deficit,
 		SurvivesPeers: p.Report.Survives.Peers, Fragments: []int{}, Why: p.Reason,
 	}
-	if t, err := n.archive.Get(p.Tessera); err == nil {
-		step.Title = localapi.Name(t.Title)
-	}
+	step.Title = localapi.Name(n.titleOf(p.Tessera))
 	wanting, _ := p.Report.Wanting()
 	for _, m := range wanting {
 		step.Fragments = append(step.Fragments, m.Index)
@@ -292,6 +290,19 @@ func (n *Node) repairStep(p repair.Planned) localapi.RepairStep {
 		step.Action = "wait"
 	}
 	return step
+}
+
+// titleOf is the title of a tessera that is here or of which fragments are kept here, "" where it cannot be read.
+func (n *Node) titleOf(id sdk.TesseraID) string {
+	if t, err := n.archive.Get(id); err == nil {
+		return t.Title
+	}
+	if plan, err := n.plan(id); err == nil {
+		if head, err := plan.Head(); err == nil {
+			return head.Title
+		}
+	}
+	return ""
 }
 
 // RepairRun implements localapi.Maintenance.

@@ -242,7 +242,7 @@ func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive ma
 	}
 	for _, p := range ill {
 		p.turn = turnOf(p.row.Tessera, s.Self, p.holders, len(alive[p.row.Owner]) > 0)
-		if s.Now().Sub(p.row.IllSince) >= p.turn.patience(s.config.Interval) {
+		if s.untilTurn(p) <= 0 {
 			mine = append(mine, p)
 		}
 	}

@@ -86,8 +86,7 @@ func unaudited(context.Context, identity.Contact, []claim) error { return nil }
 // othersMove tells whether somebody else is publishing or repairing a tessera just now, as far as its other
 // holders and its owner's nodes say. Without it several would rebuild the same.
 func (s *Service) othersMove(ctx context.Context, p *patient) (bool, error) {
-	patience := p.turn.patience(s.config.Interval) + max(leftToMovers, s.config.Interval)
-	if s.Now().Sub(p.row.IllSince) >= patience {
+	if s.untilTurn(p) <= -max(leftToMovers, s.config.Interval) {
 		return false, nil
 	}
 	before := map[sdk.NodeKey]bool{}

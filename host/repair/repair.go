@@ -153,15 +153,6 @@ type Failure struct {
 	Err     error
 }
 
-// Planned is one tessera that is not at its target, and what would be done.
-type Planned struct {
-	Tessera sdk.TesseraID
-	Report  health.Report
-	Rebuild int           // fragments that would be rebuilt; 0 when it waits
-	Wait    time.Duration // not before
-	Reason  string        // the policy's
-}
-
 // Step is one round: check everything, then repair what the policy orders. It may be stopped at any
 // moment and begun again; every fragment that found a holder stays found.
 func (s *Service) Step(ctx context.Context) error {
@@ -201,23 +192,6 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 		}
 	}
 	return summary, nil
-}
-
-// Plan checks everything and tells what a round would do now.
-func (s *Service) Plan(ctx context.Context) ([]Planned, error) {
-	w, err := s.check(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	orders, err := s.order(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Planned, len(orders))
-	for i, o := range orders {
-		out[i] = o.Planned
-	}
-	return out, nil
 }
 
 // order asks the policy about everything that is not at its target.

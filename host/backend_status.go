@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/tesseras/tesseras/host/archive"
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/fragment"
@@ -14,6 +16,7 @@ import (
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/repair"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -63,7 +66,12 @@ func (l *local) status(_ context.Context, id sdk.TesseraID, busy func(sdk.Tesser
 		s.Notes = append(s.Notes, onlyHere(t.WantPublished, len(s.Damage) > 0))
 		return s, nil
 	}
-	return s, l.addHolders(&s, st.plan, st.report)
+	records, err := l.book.Records(id)
+	if err != nil {
+		return s, err
+	}
+	l.addHolders(&s, st.plan, st.report, records, time.Now())
+	return s, nil
 }
 
 // onlyHere says where a tessera without a plan stands.
@@ -97,10 +105,12 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 	if err != nil {
 		return localapi.Status{}, err
 	}
-	report, err := l.reportOfHeld(plan, mine)
+	records, err := l.book.Records(plan.Tessera)
 	if err != nil {
 		return localapi.Status{}, err
 	}
+	at, note := l.lastChecked(records, time.Now())
+	report := l.reportOfHeld(plan, records, mine, at)
 	s := localapi.Status{
 		ID: id, Title: localapi.Name(head.Title), Tier: tierName(plan.Tier), Health: string(report.Status), SizeBytes: head.Bytes,
 		Created: localapi.Moment{Time: head.Created}, Holders: []localapi.Holder{}, Damage: []localapi.Damage{}, Notes: []string{},
@@ -116,10 +126,32 @@ func (l *local) statusOfHeld(id sdk.TesseraID, notFound error) (localapi.Status,
 		s.Health = string(health.CorruptLocal)
 	}
 	s.Notes = append(s.Notes, fmt.Sprintf("This tessera is somebody else's; %d of its fragments are kept here. The other holders are those this node has heard of.", len(mine)))
+	if note != "" {
+		s.Notes = append(s.Notes, note)
+	}
 	if len(mine) > 0 {
 		s.Holders = append(s.Holders, localapi.Holder{Node: l.id.Node.ID(), Fragments: mine, Self: true})
 	}
-	return s, l.addHolders(&s, plan, report)
+	l.addHolders(&s, plan, report, records, at)
+	return s, nil
+}
+
+// lastChecked is the time as of which a kept tessera is judged: a holder that does not come first in the order checks
+// it once in many rounds, and what it saw then is the best it knows. A check that is due is none.
+func (l *local) lastChecked(records []holders.Record, now time.Time) (at time.Time, note string) {
+	for _, r := range records {
+		if r.LastSeen.After(at) {
+			at = r.LastSeen
+		}
+	}
+	round := (l.cfg.Replication.RepairInterval + l.cfg.Replication.RepairJitter).Std()
+	switch age := now.Sub(at); {
+	case age < 0, age > repair.LongestRest(round):
+		return now, ""
+	case age > round:
+		note = "This is as of " + humanize.RelTime(at, now, "ago", "") + ", when this node last checked it; other holders check it more often."
+	}
+	return at, note
 }
 
 // kept lists the fragments of a tessera on this node that are not known to be damaged.
@@ -137,43 +169,35 @@ func (l *local) kept(id sdk.TesseraID) (mine []int, err error) {
 }
 
 // reportOfHeld counts this node among the holders.
-func (l *local) reportOfHeld(plan *fragment.FragmentPlan, mine []int) (health.Report, error) {
-	records, err := l.book.Records(plan.Tessera)
-	if err != nil {
-		return health.Report{}, err
-	}
+func (l *local) reportOfHeld(plan *fragment.FragmentPlan, records []holders.Record, mine []int, at time.Time) health.Report {
 	self := health.Holder{Peer: l.id.Node.Key().String(), Operator: l.id.Owner.Key().String(), Held: mine}
-	all := append(l.book.Standing(records), self)
-	return health.Assess(health.Shape{Data: plan.Data, Total: plan.Total(), Copies: plan.Copies}, all, l.cfg.Replication.Replicas), nil
+	all := append(l.book.StandingAt(records, at), self)
+	return health.Assess(health.Shape{Data: plan.Data, Total: plan.Total(), Copies: plan.Copies}, all, l.cfg.Replication.Replicas)
 }
 
-func (l *local) addHolders(s *localapi.Status, plan *fragment.FragmentPlan, report health.Report) error {
+// addHolders adds who holds what as of a time, and what follows from it.
+func (l *local) addHolders(s *localapi.Status, plan *fragment.FragmentPlan, report health.Report, records []holders.Record, at time.Time) {
 	s.Deficit, s.Survives = report.Deficit, report.Survives
 	s.Fragments = localapi.FragmentCount{Data: plan.Data, Total: report.Total, Held: report.Held, Proven: report.Proven}
-	records, err := l.book.Records(plan.Tessera)
-	if err != nil {
-		return err
-	}
 	subnets := map[string]int{}
 	for _, r := range records {
-		view := holderView(l.book, r)
+		view := holderView(l.book, r, at)
 		if !view.Failed {
 			subnets[holders.SubnetOf(r.Holder)]++
 		}
 		s.Holders = append(s.Holders, view)
 	}
 	s.Notes = append(s.Notes, l.notes(report, subnets)...)
-	return nil
 }
 
 // holderView is what a person sees of a holder: the fragments that count, or, of one that does not count at
 // all, what it should have.
-func holderView(book *holders.Book, r holders.Record) localapi.Holder {
+func holderView(book *holders.Book, r holders.Record, at time.Time) localapi.Holder {
 	view := localapi.Holder{Node: identity.NodeIDOf(r.Key, r.Nonce), Addr: r.Addr, Fragments: []int{}}
 	var all []int
 	for _, f := range r.Fragments {
 		all = append(all, f.Index)
-		if held, _ := book.Counts(r, f); held {
+		if held, _ := book.CountsAt(r, f, at); held {
 			view.Fragments = append(view.Fragments, f.Index)
 		}
 		if f.Proven.After(view.LastProven.Time) {

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,4 +224,82 @@ func TestAHolderThatHasNotAskedDoesNotCallItLost(t *testing.T) {
 	often := func(c *config.Config) { c.Replication.RepairInterval = config.Duration(time.Second) }
 	back := holder.restart(often)
 	v.eventually("a round to find that it is lost", func() bool { return back.status(made.ID).Health == "unrecoverable" })
+}
+
+// TestAHolderTellsWhatItSawLast: a holder that leaves it to others to check a tessera of somebody else's takes what
+// it saw itself for true until it is to check again, and says when that was.
+func TestAHolderTellsWhatItSawLast(t *testing.T) {
+	t.Parallel()
+	v := &village{t: t}
+	daily := func(c *config.Config) {
+		c.Replication.RepairInterval, c.Replication.RepairJitter = config.Duration(24*time.Hour), config.Duration(2*time.Hour)
+	}
+	for range 9 {
+		v.add(daily)
+	}
+	owner := v.nodes[8]
+	v.meet(owner, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	holder := v.holdersOf(made.ID)[0]
+	for range 8 { // in one of so many rounds it is its turn to check
+		if err := holder.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		ago    time.Duration
+		health string
+		held   int
+		note   string
+	}{
+		{0, "healthy", 24, ""},
+		{5 * 24 * time.Hour, "healthy", 24, "This is as of 5 days ago, when this node last checked it; other holders check it more often."},
+		{15 * 24 * time.Hour, "unrecoverable", len(holder.held(made.ID)), ""},
+	} {
+		holder.ages(made.ID, tt.ago)
+		s := holder.status(made.ID)
+		noted := slices.ContainsFunc(s.Notes, func(n string) bool { return strings.HasPrefix(n, "This is as of ") })
+		if s.Health != tt.health || s.Fragments.Held != tt.held || noted != (tt.note != "") || noted && !slices.Contains(s.Notes, tt.note) {
+			t.Errorf("after %s: %s, %+v, %q", tt.ago, s.Health, s.Fragments, s.Notes)
+		}
+	}
+}
+
+// ages has a node know of the other holders of a tessera what it knows, but for so much longer.
+func (m *member) ages(id sdk.TesseraID, by time.Duration) {
+	m.v.t.Helper()
+	earlier := func(at time.Time) time.Time {
+		if at.IsZero() {
+			return at
+		}
+		return at.Add(-by)
+	}
+	err := m.Update(func(tx *catalog.Tx) error {
+		var all []catalog.Holder
+		for h, err := range tx.HoldersOf(id) {
+			if err != nil {
+				return err
+			}
+			all = append(all, h)
+		}
+		for _, h := range all {
+			h.LastSeen = earlier(h.LastSeen)
+			for i, f := range h.Fragments {
+				h.Fragments[i].Acked, h.Fragments[i].Proven = earlier(f.Acked), earlier(f.Proven)
+			}
+			audit, err := tx.Audit(h.Key)
+			if err != nil {
+				return err
+			}
+			audit.Passed = earlier(audit.Passed)
+			if err := errors.Join(tx.PutHolder(h), tx.PutAudit(audit)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		m.v.t.Fatal(err)
+	}
 }

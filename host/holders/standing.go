@@ -61,10 +61,15 @@ func Failing(a catalog.Audit) bool { return !a.Failed.IsZero() && !a.Passed.Afte
 
 // Counts tells whether a fragment counts as held by its holder, and as proven.
 func (b *Book) Counts(r Record, f catalog.HeldFragment) (held, proven bool) {
+	return b.CountsAt(r, f, b.now())
+}
+
+// CountsAt is Counts as of a time, by what is known since.
+func (b *Book) CountsAt(r Record, f catalog.HeldFragment, at time.Time) (held, proven bool) {
 	if !r.SilentSince.IsZero() || !f.Failed.IsZero() {
 		return false, false
 	}
-	limit := b.now().Add(-b.config.Period)
+	limit := at.Add(-b.config.Period)
 	if f.Proven.After(limit) {
 		return true, true
 	}
@@ -74,7 +79,7 @@ func (b *Book) Counts(r Record, f catalog.HeldFragment) (held, proven bool) {
 	if Failing(r.Audit) {
 		return false, false // its word and its receipts are worth nothing now
 	}
-	if f.Acked.After(b.now().Add(-b.config.First)) {
+	if f.Acked.After(at.Add(-b.config.First)) {
 		return true, false
 	}
 	sampled := r.Audit.Lapsed.IsZero() && r.Audit.Passed.After(limit)
@@ -82,12 +87,15 @@ func (b *Book) Counts(r Record, f catalog.HeldFragment) (held, proven bool) {
 }
 
 // Standing turns records into what health counts.
-func (b *Book) Standing(records []Record) []health.Holder {
+func (b *Book) Standing(records []Record) []health.Holder { return b.StandingAt(records, b.now()) }
+
+// StandingAt is Standing as of a time, by what is known since.
+func (b *Book) StandingAt(records []Record, at time.Time) []health.Holder {
 	out := make([]health.Holder, 0, len(records))
 	for _, r := range records {
 		h := health.Holder{Peer: r.Key.String(), Subnet: SubnetOf(r.Holder), Operator: b.config.Operator(r.Key, r.Owner)}
 		for _, f := range r.Fragments {
-			held, proven := b.Counts(r, f)
+			held, proven := b.CountsAt(r, f, at)
 			if held {
 				h.Held = append(h.Held, f.Index)
 			}

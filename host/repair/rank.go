@@ -29,6 +29,10 @@ const (
 	deepEvery  = 8 // everybody checks now and then, also where others do
 )
 
+// LongestRest is how long ago the last check of a kept tessera by this node may be, where its rounds are so far apart
+// at most: those that come first in the order check it more often.
+func LongestRest(interval time.Duration) time.Duration { return (deepEvery + 1) * interval }
+
 // weight is a node's draw for a tessera; the lowest comes first.
 func weight(t sdk.TesseraID, node sdk.NodeKey) digest.Hash {
 	var both [2 * sdk.IDSize]byte

@@ -322,7 +322,7 @@ func (n *Node) RepairRun(ctx context.Context, id sdk.TesseraID, progress localap
 	s, err := n.repairer.Run(ctx, only)
 	report := localapi.RepairReport{
 		Checked: s.Checked, Healthy: s.Healthy, Repaired: s.Repaired, RebuiltFragments: s.Rebuilt,
-		Failed: len(s.Failed) + len(cured.Failed), CorruptHealed: s.CorruptHealed + cured.Healed, Failures: []localapi.Failure{},
+		Failed: len(s.Failed) + len(cured.Failed), CorruptHealed: cured.Healed, Failures: []localapi.Failure{},
 	}
 	for _, f := range cured.Failed {
 		report.Failures = append(report.Failures, localapi.Failure{ID: f.Tessera, Why: "damage here could not be made good: " + f.Err.Error()})

@@ -111,30 +111,33 @@ func (s *Service) room(plan *fragment.FragmentPlan, missing []health.Missing) er
 // rebuild puts the missing shards into the spool, each checked against the plan: from the owner's own
 // copy where it is whole, which costs the network nothing, else from the fragments of peers.
 func (s *Service) rebuild(ctx context.Context, plan *fragment.FragmentPlan, missing []health.Missing, spool *fragment.Spool) error {
-	wanted := make([]int, len(missing))
-	for i, m := range missing {
-		wanted[i] = m.Index
-	}
 	if plan.Owner() == s.Owner {
-		err := s.encodeAgain(ctx, plan, wanted, spool)
+		err := s.encodeOwn(ctx, plan, only{spool, indexes(missing)})
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		s.Log.Warn("the own copy cannot be coded again, asking peers", "tessera", plan.Tessera.Short(), "err", err)
 	}
-	return s.gatherAgain(ctx, plan, wanted, spool)
+	return s.gatherAgain(ctx, plan, missing, spool)
 }
 
-// encodeAgain codes the owner's own copy once more and keeps only the shards that are wanted.
-func (s *Service) encodeAgain(ctx context.Context, plan *fragment.FragmentPlan, wanted []int, spool *fragment.Spool) error {
-	return s.encodeOwn(ctx, plan, only{spool, wanted})
+func indexes(missing []health.Missing) []int {
+	out := make([]int, len(missing))
+	for i, m := range missing {
+		out[i] = m.Index
+	}
+	return out
 }
 
 // encodeOwn codes the owner's own copy into a sink; what is in it counts only when there is no error.
 func (s *Service) encodeOwn(ctx context.Context, plan *fragment.FragmentPlan, sink fragment.Sink) error {
 	r, w := io.Pipe()
-	defer r.Close()
-	go func() { w.CloseWithError(s.Archive.Pack(ctx, plan.Tessera, w)) }()
+	packed := make(chan struct{})
+	go func() {
+		defer close(packed)
+		w.CloseWithError(s.Archive.Pack(ctx, plan.Tessera, w))
+	}()
+	defer func() { r.Close(); <-packed }()
 	hashes, err := fragment.Encode(ctx, plan.Params, r, sink)
 	if err != nil {
 		return err
@@ -163,15 +166,19 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) Close() error                { return nil }
 
-// gatherAgain fetches enough other fragments and computes those that are wanted.
-func (s *Service) gatherAgain(ctx context.Context, plan *fragment.FragmentPlan, wanted []int, spool *fragment.Spool) (err error) {
+// gatherAgain fetches enough other fragments and computes those that are missing, where what was fetched leaves
+// room for them.
+func (s *Service) gatherAgain(ctx context.Context, plan *fragment.FragmentPlan, missing []health.Missing, spool *fragment.Spool) (err error) {
 	from, err := s.Collect(ctx, plan.Tessera)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Discard()) }()
+	if err := s.room(plan, missing); err != nil {
+		return err
+	}
 	out := map[int]io.Writer{}
-	for _, i := range wanted {
+	for _, i := range indexes(missing) {
 		w, err := spool.Create(i)
 		if err != nil {
 			return err

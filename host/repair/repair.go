@@ -139,12 +139,11 @@ func New(d Deps, c Config) *Service {
 
 // Summary is what a round did.
 type Summary struct {
-	Checked       int // tesseras
-	Healthy       int
-	Repaired      int // tesseras that got fragments back
-	Rebuilt       int // fragments (copies) with a new holder
-	Failed        []Failure
-	CorruptHealed int
+	Checked  int // tesseras
+	Healthy  int
+	Repaired int // tesseras that got fragments back
+	Rebuilt  int // fragments (copies) with a new holder
+	Failed   []Failure
 }
 
 // Failure is a tessera that could not be helped this time, and why.
@@ -179,7 +178,7 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 		if ctx.Err() != nil {
 			return summary, ctx.Err()
 		}
-		if o.Rebuild == 0 && only == nil || o.Wait > 0 && only == nil {
+		if only == nil && (o.Rebuild == 0 || o.Wait > 0) {
 			continue
 		}
 		rebuilt, err := s.mend(ctx, o)

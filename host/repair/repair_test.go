@@ -45,6 +45,7 @@ type ward struct {
 	owner   *identity.Owner
 	clock   time.Time
 	minFree uint64
+	fetched uint64 // bytes that what is collected takes
 
 	cases map[sdk.TesseraID]*tale
 
@@ -322,6 +323,7 @@ type gathered struct {
 // collect gives the fragments 1 to 4, or fails.
 func (w *ward) collect(_ context.Context, id sdk.TesseraID) (repair.Collected, error) {
 	w.collected++
+	w.minFree += w.fetched
 	s := w.cases[id]
 	if s.shards[1] == nil {
 		return nil, errors.New("too few fragments")

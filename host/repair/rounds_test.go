@@ -269,7 +269,11 @@ func TestNothingIsRebuiltInVain(t *testing.T) {
 	if got := w.run(t); len(got.Failed) != 1 || !strings.Contains(fmt.Sprint(got.Failed[0].Err), "not enough free space to rebuild") {
 		t.Errorf("without room: %+v", got)
 	}
-	w.minFree = 0
+	w.minFree, w.fetched = 0, 1<<62
+	if got := w.run(t); w.collected == 0 || len(got.Failed) != 1 || !strings.Contains(fmt.Sprint(got.Failed[0].Err), "not enough free space to rebuild") {
+		t.Errorf("without room beside what was fetched: %+v", got)
+	}
+	w.minFree, w.fetched = 0, 0
 	if got := w.run(t); got.Rebuilt != 2 {
 		t.Errorf("then: %+v", got)
 	}

@@ -277,3 +277,13 @@ func TestLongErrorsOfScansAreWhole(t *testing.T) {
 		t.Errorf("exit %d, %d bytes", code, len(stderr))
 	}
 }
+
+func TestAnAuditSaysWhoWasAsked(t *testing.T) {
+	for asked, want := range map[bool]string{false: "the node is not running", true: "No peer that is there has an account with this node"} {
+		var out strings.Builder
+		printAudit(&out, localapi.Audit{Agree: true}, asked)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("asked %v: %s", asked, out.String())
+		}
+	}
+}

@@ -65,13 +65,14 @@ func (a *app) auditLedger(ctx context.Context, _ []string) error {
 		return err
 	}
 	audit.Wrong, audit.Peers, audit.Unvouched = list(audit.Wrong), list(audit.Peers), list(audit.Unvouched)
-	if err := a.print(audit, func(w io.Writer) { printAudit(w, audit) }); err != nil || audit.Agree {
+	if err := a.print(audit, func(w io.Writer) { printAudit(w, audit, client.Daemon) }); err != nil || audit.Agree {
 		return err
 	}
 	return localapi.Fail(localapi.CodeFailed, "the next round of maintenance asks the holders again; tes repair run does it now", errBooks)
 }
 
-func printAudit(w io.Writer, audit localapi.Audit) {
+// printAudit writes an audit in words; asked tells whether there was a node to ask others.
+func printAudit(w io.Writer, audit localapi.Audit, asked bool) {
 	for _, x := range audit.Wrong {
 		row(w, fmt.Sprintf("The account of %s says %s here for them and %s there for us; the fragments say %s and %s.",
 			short(x.Owner), size(x.HereWritten), size(x.ThereWritten), size(x.HereFacts), size(x.ThereFacts)))
@@ -92,8 +93,10 @@ func printAudit(w io.Writer, audit localapi.Audit) {
 	row(w, fmt.Sprintf("%d receipts given and %d taken were checked, %d are bad.", audit.Receipts.Given, audit.Receipts.Taken, audit.Receipts.Bad))
 	switch {
 	case !audit.Agree:
+	case len(audit.Peers) == 0 && asked:
+		row(w, "The books follow from the fragments that are kept. No peer that is there has an account with this node.")
 	case len(audit.Peers) == 0:
-		row(w, "The books follow from the fragments that are kept. No peer was asked.")
+		row(w, "The books follow from the fragments that are kept. No peer was asked: the node is not running.")
 	default:
 		row(w, fmt.Sprintf("The books agree with those of %s; %d could not be asked.",
 			count(len(audit.Peers)-audit.Unreached, "peer"), audit.Unreached))

@@ -226,10 +226,27 @@ func (s *Service) noteVerified(patients []*patient) {
 	}
 }
 
-// examineKept assesses a page of what was checked, looks for holders it does not know where something is
-// missing, and gives what falls to this node to repair.
+// examineKept examines a page of what was checked, and gives what falls to this node to repair.
 func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive map[sdk.OwnerKey][]identity.Contact) (mine []*patient, err error) {
-	ill, err := s.assessKept(ctx, ids)
+	ill, err := s.illOf(ctx, ids, alive)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range ill {
+		if s.untilTurn(p) > 0 {
+			continue
+		}
+		mine = append(mine, p)
+		s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
+			"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)
+	}
+	return s.summed(mine), nil
+}
+
+// illOf assesses tesseras that were checked, looks for holders it does not know where something is missing, and
+// gives those that are not at their target.
+func (s *Service) illOf(ctx context.Context, ids []sdk.TesseraID, alive map[sdk.OwnerKey][]identity.Contact) (ill []*patient, err error) {
+	ill, err = s.assessKept(ctx, ids)
 	if err != nil || len(ill) == 0 {
 		return nil, err
 	}
@@ -242,15 +259,41 @@ func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive ma
 	}
 	for _, p := range ill {
 		p.turn = turnOf(p.row.Tessera, s.Self, p.holders, len(alive[p.row.Owner]) > 0)
-		if s.untilTurn(p) <= 0 {
-			mine = append(mine, p)
+	}
+	return ill, nil
+}
+
+// checkKept asks the holders of tesseras that a person named, as far as fragments of them are kept here for others,
+// and adds to a ward what it found, whosever turn it is.
+func (s *Service) checkKept(ctx context.Context, only []sdk.TesseraID, w *ward) error {
+	var patients []*patient
+	for _, id := range only {
+		k, err := s.keptOne(id)
+		if err != nil {
+			return err
 		}
+		if k.row.Data == 0 || len(k.mine) == 0 {
+			continue
+		}
+		holders, err := s.Book.Of(id)
+		if err != nil {
+			return err
+		}
+		patients = append(patients, &patient{row: k.row, mine: k.mine, kept: true, holders: holders})
 	}
-	for _, p := range mine {
-		s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
-			"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)
+	patients = s.withPlans(patients)
+	weather, err := s.askHolders(ctx, visits(patients), s.auditSome)
+	if err != nil {
+		return err
 	}
-	return s.summed(mine), nil
+	addWeather(w.weather, weather)
+	ill, err := s.illOf(ctx, tesserasOf(patients), s.Network.Owners())
+	if err != nil {
+		return err
+	}
+	w.checked, w.healthy = w.checked+len(patients), w.healthy+len(patients)-len(ill)
+	w.patients = append(w.patients, s.summed(ill)...)
+	return nil
 }
 
 // healKept repairs what falls to this node, all pages of it in the policy's order.
@@ -266,7 +309,9 @@ func (s *Service) healKept(ctx context.Context, w ward) error {
 		if o.Rebuild == 0 || o.Wait > 0 {
 			continue
 		}
-		if _, err := s.mend(ctx, o); err != nil {
+		if _, err := s.mend(ctx, o); errors.Is(err, errElsewhere) {
+			s.Log.Info("a tessera kept here is repaired elsewhere", "tessera", o.Tessera.Short())
+		} else if err != nil {
 			s.Log.Warn("a tessera kept here could not be repaired now", "tessera", o.Tessera.Short(), "err", err)
 		}
 	}

@@ -19,6 +19,9 @@ import (
 // errBusy tells that a publish or another repair of the same tessera is under way.
 var errBusy = errors.New("its fragments are being moved already")
 
+// errElsewhere tells that somebody else says to be publishing or repairing the same tessera.
+var errElsewhere = errors.New("somebody else repairs it just now")
+
 // errSpace tells that rebuilding would leave less free space than the operator wants.
 var errSpace = errors.New("not enough free space to rebuild")
 

@@ -62,9 +62,9 @@ func (c *contest) givesWay(t sdk.TesseraID, to sdk.NodeKey) bool {
 	return true
 }
 
-// claim tells whether this node repairs a tessera that it keeps fragments of, and has the holders tell once more
-// what they hold: one of them may have repaired it since they were asked in this round. It is called with the turn
-// at the tessera.
+// claim tells whether this node has still fragments of a tessera to repair, with errElsewhere where somebody else is
+// at it. It has the holders tell once more what they hold: one of them may have repaired it since they were asked
+// in this round. It is called with the turn at the tessera.
 func (s *Service) claim(ctx context.Context, p *patient) (mine bool, err error) {
 	k, err := s.keptOne(p.row.Tessera)
 	if err != nil || k.row.Data == 0 || len(k.mine) == 0 { // it was deleted meanwhile
@@ -74,7 +74,7 @@ func (s *Service) claim(ctx context.Context, p *patient) (mine bool, err error) 
 	if err := errors.Join(s.assess(p), s.readPlan(p)); err != nil {
 		return false, err
 	}
-	if others, err := s.othersMove(ctx, p); err != nil || others {
+	if err := s.othersMove(ctx, p); err != nil {
 		return false, err
 	}
 	_, err = s.askHolders(ctx, visits([]*patient{p}), unaudited)
@@ -83,11 +83,11 @@ func (s *Service) claim(ctx context.Context, p *patient) (mine bool, err error) 
 
 func unaudited(context.Context, identity.Contact, []claim) error { return nil }
 
-// othersMove tells whether somebody else is publishing or repairing a tessera just now, as far as its other
+// othersMove is errElsewhere where somebody else is publishing or repairing a tessera just now, as far as its other
 // holders and its owner's nodes say. Without it several would rebuild the same.
-func (s *Service) othersMove(ctx context.Context, p *patient) (bool, error) {
+func (s *Service) othersMove(ctx context.Context, p *patient) error {
 	if s.untilTurn(p) <= -max(leftToMovers, s.config.Interval) {
-		return false, nil
+		return nil
 	}
 	before := map[sdk.NodeKey]bool{}
 	var asked questions
@@ -105,9 +105,8 @@ func (s *Service) othersMove(ctx context.Context, p *patient) (bool, error) {
 	moving := false
 	leave := s.contest.enter(p.row.Tessera, before)
 	err := s.inquire(ctx, asked.all, func(_ *patient, c wire.CheckHeard) { moving = moving || c.Moving })
-	if leave() || moving {
-		s.Log.Info("somebody else repairs it just now", "tessera", p.row.Tessera.Short())
-		return true, err
+	if gaveWay := leave(); err == nil && (gaveWay || moving) {
+		err = errElsewhere
 	}
-	return false, err
+	return err
 }

@@ -163,10 +163,13 @@ func (s *Service) Step(ctx context.Context) error {
 }
 
 // Run is Step for some tesseras, or for all when only is nil, with a summary. Tesseras named by a
-// person are repaired now, whatever the policy would wait for.
+// person are repaired now, whatever the policy would wait for; of what is kept for others too, whosever turn it is.
 func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error) {
 	w, err := s.check(ctx, only)
 	if err != nil {
+		return Summary{}, err
+	}
+	if err := s.checkKept(ctx, only, &w); err != nil {
 		return Summary{}, err
 	}
 	summary := Summary{Checked: w.checked, Healthy: w.healthy, Failed: w.broken}

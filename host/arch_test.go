@@ -121,6 +121,7 @@ var abroad = map[string]string{
 	"github.com/hashicorp/go-hclog":                "what go-plugin logs through",
 	"github.com/hashicorp/golang-lru/v2":           "which fragment in memory was used last",
 	"github.com/spf13/pflag":                       "cobra's flags",
+	"golang.org/x/net":                             "packets from a socket, many at once",
 	"golang.org/x/sync":                            "goroutines that are waited for",
 	"golang.org/x/sys":                             "calls of the system that the standard library leaves out",
 	"golang.org/x/term":                            "whether a stream is a terminal",

@@ -136,7 +136,7 @@ func transport(id *identity.Identity, conn net.PacketConn, g *gate) *quic.Transp
 	reset := quic.StatelessResetKey(id.Node.Derive(resetContext))
 	token := quic.TokenGeneratorKey(id.Node.Derive(tokenContext))
 	return &quic.Transport{
-		Conn:                conn,
+		Conn:                bundled(conn),
 		StatelessResetKey:   &reset,
 		TokenGeneratorKey:   &token,
 		VerifySourceAddress: g.suspects,

@@ -120,16 +120,18 @@ func (b *Batch) write(room []byte, n int, h digest.Hash) {
 }
 
 func (b *Batch) stageLarge(ctx context.Context, r io.Reader) (Object, error) {
-	in, err := b.s.receive(ctx, r, digest.New())
+	in, err := b.s.receive(ctx, r, digest.New(), !b.s.repeats.Load())
 	if err != nil {
 		return Object{}, err
 	}
 	o := Object{Hash: in.hash.sum(), Size: in.size}
 	if b.claim(o.Hash) {
 		o.Duplicate = true
+		b.s.repeats.Store(true)
 		return o, in.discard()
 	}
 	existing, err := b.intact(o, in.file)
+	b.s.repeats.Store(existing != nil)
 	if err != nil || existing != nil {
 		o.Duplicate = true
 		return o, errors.Join(err, in.discard())

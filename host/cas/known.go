@@ -45,7 +45,7 @@ func (s *Store) stageKnown(ctx context.Context, r io.Reader, h digest.Hash, hash
 }
 
 func (s *Store) stageNew(ctx context.Context, r io.Reader, h digest.Hash, hasher *digest.Hasher) (Object, error) {
-	in, err := s.receive(ctx, r, hasher)
+	in, err := s.receive(ctx, r, hasher, true)
 	if err != nil {
 		return Object{}, err
 	}

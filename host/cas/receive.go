@@ -16,6 +16,7 @@ type incoming struct {
 	file   vfs.File
 	size   int64
 	hash   *hashing // nil where the hash was known before
+	early  bool     // it goes to the disk while it is being written
 	synced bool     // what was written is on stable storage
 }
 
@@ -50,13 +51,14 @@ func (s *Store) newIncoming() (*incoming, error) {
 	return &incoming{s: s, name: name, file: f}, nil
 }
 
-// receive writes all of r to a temporary file and hashes it on the way.
-func (s *Store) receive(ctx context.Context, r io.Reader, h *digest.Hasher) (*incoming, error) {
+// receive writes all of r to a temporary file and hashes it on the way. early is for a content that will be
+// synced, as far as can be told: the disk begins with it before all of it is here.
+func (s *Store) receive(ctx context.Context, r io.Reader, h *digest.Hasher, early bool) (*incoming, error) {
 	in, err := s.newIncoming()
 	if err != nil {
 		return nil, err
 	}
-	in.hash = s.hashing(h)
+	in.hash, in.early = s.hashing(h), early
 	if err := s.pump(ctx, in, r); err != nil {
 		return nil, errors.Join(err, in.discard())
 	}
@@ -76,6 +78,11 @@ func (s *Store) pump(ctx context.Context, in *incoming, r io.Reader) error {
 			return err
 		}
 		in.hash.add(room, n)
+		if in.early && !last {
+			if err := vfs.StartWriting(in.file, in.size, int64(n)); err != nil {
+				return err
+			}
+		}
 		in.size += int64(n)
 		if in.size%roomEvery < int64(n) { // the size of what comes was not known before
 			if err := s.Room(0); err != nil {

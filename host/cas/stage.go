@@ -45,11 +45,12 @@ func (s *Store) Stage(ctx context.Context, r io.Reader, known *digest.Hash) (Obj
 
 // stage writes first and learns the hash from that.
 func (s *Store) stage(ctx context.Context, r io.Reader) (o Object, err error) {
-	in, err := s.receive(ctx, r, digest.New())
+	isNew := !s.repeats.Load() // probably: duplicates come in a row, and need not be synced
+	in, err := s.receive(ctx, r, digest.New(), isNew)
 	if err != nil {
 		return Object{}, err
 	}
-	if !s.repeats.Load() { // duplicates come in a row, and need not be synced
+	if isNew {
 		if err := in.sync(); err != nil {
 			return Object{}, errors.Join(err, in.discard())
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -105,6 +106,26 @@ func TestDir(t *testing.T) {
 	}
 	if free, err := d.Free(); err != nil || free == 0 {
 		t.Errorf("free space %d, %v", free, err)
+	}
+}
+
+// TestStartWriting: what was begun reads the same, and who cannot begin, or not here, is told so or left alone.
+func TestStartWriting(t *testing.T) {
+	d, _ := openTemp(t)
+	f, err := d.Create("file")
+	must(t, err)
+	_, err = f.Write(make([]byte, 10_000))
+	must(t, err)
+	must(t, StartWriting(f, 0, 10_000))
+	must(t, StartWriting(f, 20_000, 1))
+	must(t, StartWriting(struct{ File }{f}, 0, 1)) // some other file
+	must(t, f.Sync())
+	must(t, f.Close())
+	if err := StartWriting(f, 0, 1); err == nil && runtime.GOOS == "linux" {
+		t.Error("of a closed file: no error")
+	}
+	if got := read(t, d, "file"); got != string(make([]byte, 10_000)) {
+		t.Errorf("%d bytes", len(got))
 	}
 }
 

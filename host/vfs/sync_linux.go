@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"sync"
 
@@ -14,6 +15,19 @@ func syncFileSystem(f *os.File) error {
 		return errors.ErrUnsupported
 	}
 	return with(f, unix.Syncfs)
+}
+
+// startWriting leaves it to Sync to tell failures that come later: the system remembers them. One that this call
+// gives itself the system may have forgotten by then.
+func startWriting(f *os.File, from, n int64) error {
+	err := with(f, func(fd int) error { return unix.SyncFileRange(fd, from, n, unix.SYNC_FILE_RANGE_WRITE) })
+	switch {
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ESPIPE):
+		return nil // not to be had here
+	case err != nil:
+		return &fs.PathError{Op: "start writing", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // tellsFailures tells whether syncfs reports what could not be written. It does since Linux 5.8, which is

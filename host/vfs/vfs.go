@@ -7,6 +7,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"os"
 )
 
 // FS is a tree of files. Names are relative, slash-separated and clean. A method that returns nil
@@ -36,6 +37,19 @@ type FS interface {
 	SyncAll(folder string) error
 	// Free is the number of bytes an unprivileged user may still write.
 	Free() (uint64, error)
+}
+
+// StartWriting asks the system to begin bringing n bytes of a file from an offset on to the disk, so that Sync
+// has less to wait for. Nothing is durable by that; but after an error the content is lost, as after a failed
+// Sync. Where the system has no such call nothing happens.
+func StartWriting(f File, from, n int64) error {
+	switch f := f.(type) {
+	case *os.File:
+		return startWriting(f, from, n)
+	case interface{ StartWriting(from, n int64) error }:
+		return f.StartWriting(from, n)
+	}
+	return nil
 }
 
 // File is an open file.

@@ -169,6 +169,16 @@ func (f *file) Sync() error {
 	return nil
 }
 
+// StartWriting implements what vfs.StartWriting looks for. What a crash keeps of what is not synced is left to
+// chance in any case.
+func (f *file) StartWriting(int64, int64) error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	err := f.usableLocked("start writing", true)
+	f.node.lost = f.node.lost || err != nil && !errors.Is(err, fs.ErrClosed)
+	return err
+}
+
 // Truncate implements vfs.File.
 func (f *file) Truncate(size int64) error {
 	f.fs.mu.Lock()

@@ -29,7 +29,7 @@ func RestoreSpace(p Params) int64 { return int64(p.Data) * p.ShardSize() }
 // Nothing in it is synced to disk and nothing is believed because it lies there: after a crash or a
 // restart, Complete tells what is whole and removes the rest, and the work goes on from there.
 //
-//	<index>.shard   a shard that was written to its end
+//	<index>.shard   a shard that was written to its end, until it is dropped
 //	<index>.part    a shard that is being received; <index>.2.part and so on where it comes from several
 //	hashes          written when Encode is done: the parameters and every checksum
 //
@@ -58,6 +58,14 @@ func (s *Spool) Create(index int) (io.WriteCloser, error) { return s.create(s.sh
 
 // Open opens a shard for reading from its beginning. A missing one is fs.ErrNotExist.
 func (s *Spool) Open(index int) (vfs.File, error) { return s.fsys.Open(s.shard(index)) }
+
+// Drop removes a shard that nobody needs any more.
+func (s *Spool) Drop(index int) error {
+	if err := s.fsys.Remove(s.shard(index)); err != nil {
+		return fmt.Errorf("drop shard %d: %w", index, err)
+	}
+	return nil
+}
 
 // Finish writes down the checksums that Encode returned, so that Encoded finds them.
 func (s *Spool) Finish(p Params, fragments []digest.Hash) error {

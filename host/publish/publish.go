@@ -138,9 +138,9 @@ func (s *Service) publish(ctx context.Context, id sdk.TesseraID, progress Progre
 		return Result{}, err
 	}
 	var hashes []digest.Hash
-	fill := func(ctx context.Context) (_ []digest.Hash, err error) {
+	fill := func(ctx context.Context, wanted []int) (_ []digest.Hash, err error) {
 		if hashes == nil {
-			hashes, err = s.encode(ctx, manifest, fragment.ParamsFor(tessera.PackedSize(manifest)), spool, progress)
+			hashes, err = s.encode(ctx, manifest, fragment.ParamsFor(tessera.PackedSize(manifest)), wanted, spool, progress)
 		}
 		return hashes, err
 	}
@@ -159,8 +159,9 @@ func (s *Service) spool(id sdk.TesseraID) (*fragment.Spool, error) {
 	return fragment.OpenSpool(s.FS, "spool/publish-"+id.String())
 }
 
-// fill codes the tessera into the spool, once, and gives the fragments' checksums.
-type fill func(context.Context) ([]digest.Hash, error)
+// fill codes the tessera into the spool, once, unless the fragments that are wanted are there, and gives the
+// checksums of all. The first call wants the most.
+type fill func(ctx context.Context, wanted []int) ([]digest.Hash, error)
 
 // planFor gives the plan that was signed earlier, or codes the tessera and signs one. Either way it is
 // in the catalog then.
@@ -170,15 +171,24 @@ func (s *Service) planFor(ctx context.Context, m *tessera.Manifest, fill fill) (
 		return nil, err
 	}
 	if plan == nil {
-		hashes, err := fill(ctx)
+		p := fragment.ParamsFor(tessera.PackedSize(m))
+		hashes, err := fill(ctx, all(p))
 		if err != nil {
 			return nil, err
 		}
-		if plan, err = s.sign(m, fragment.ParamsFor(tessera.PackedSize(m)), hashes); err != nil {
+		if plan, err = s.sign(m, p, hashes); err != nil {
 			return nil, err
 		}
 	}
 	return plan, s.enter(plan)
+}
+
+// all are the indices of the fragments.
+func all(p fragment.Params) (indices []int) {
+	for i := range p.Total() {
+		indices = append(indices, i)
+	}
+	return indices
 }
 
 // known gives the plan that was signed earlier, nil when there is none that is whole. A damaged one is
@@ -202,10 +212,10 @@ func (s *Service) known(id sdk.TesseraID) (*fragment.FragmentPlan, error) {
 	return plan, nil
 }
 
-// encode fills the spool, unless an earlier publish did and all of it is still right: a spool is not
-// synced, so after a power cut it may be anything.
-func (s *Service) encode(ctx context.Context, m *tessera.Manifest, p fragment.Params, spool *fragment.Spool, progress Progress) ([]digest.Hash, error) {
-	hashes, err := s.resume(ctx, m, p, spool)
+// encode fills the spool, unless an earlier publish did and what is wanted of it is still there and right: a
+// spool is not synced, so after a power cut it may be anything.
+func (s *Service) encode(ctx context.Context, m *tessera.Manifest, p fragment.Params, wanted []int, spool *fragment.Spool, progress Progress) ([]digest.Hash, error) {
+	hashes, err := s.resume(ctx, m, p, wanted, spool)
 	if err == nil || !errors.Is(err, fragment.ErrNotSpooled) {
 		return hashes, err
 	}
@@ -226,8 +236,8 @@ func (s *Service) encode(ctx context.Context, m *tessera.Manifest, p fragment.Pa
 	return hashes, spool.Finish(p, hashes)
 }
 
-// resume gives the checksums of a spool that is whole, or fragment.ErrNotSpooled.
-func (s *Service) resume(ctx context.Context, m *tessera.Manifest, p fragment.Params, spool *fragment.Spool) ([]digest.Hash, error) {
+// resume gives the checksums of a spool that has what is wanted, or fragment.ErrNotSpooled.
+func (s *Service) resume(ctx context.Context, m *tessera.Manifest, p fragment.Params, wanted []int, spool *fragment.Spool) ([]digest.Hash, error) {
 	hashes, err := spool.Encoded(p)
 	if err != nil {
 		return nil, err
@@ -237,10 +247,15 @@ func (s *Service) resume(ctx context.Context, m *tessera.Manifest, p fragment.Pa
 		return nil, err
 	}
 	good, err := spool.Complete(ctx, plan)
-	if err == nil && len(good) < p.Total() {
-		err = fragment.ErrNotSpooled
+	if err != nil {
+		return nil, err
 	}
-	return hashes, err
+	for _, i := range wanted {
+		if !slices.Contains(good, i) {
+			return nil, fragment.ErrNotSpooled
+		}
+	}
+	return hashes, nil
 }
 
 // packed is the packed tessera as a stream; closing it stops the packing.
@@ -298,15 +313,18 @@ func (s *Service) push(ctx context.Context, plan *fragment.FragmentPlan, spool *
 	}
 	if wanting, newcomers := before.Wanting(); len(wanting) > 0 {
 		var total int64
+		var wanted []int
 		for _, m := range wanting {
 			total += int64(m.Copies) * plan.ShardSize()
+			wanted = append(wanted, m.Index)
 		}
 		pushed := &tally{report: func(n int64) { progress(Pushing, min(n, total), total) }} // one may be surplus
 		found, err := s.Distributor.Distribute(ctx, scatter.Order{
 			Plan: plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_NEW, Purpose: wire.Purpose_PUBLISH,
-			Prepare: func(ctx context.Context) error { return filled(ctx, fill, plan) },
+			Prepare: func(ctx context.Context) error { return filled(ctx, fill, plan, wanted) },
 			Open:    func(i int) (io.ReadCloser, error) { return spool.Open(i) },
 			Placed:  func(scatter.Placed) { pushed.add(plan.ShardSize()) },
+			Done:    func(i int) { _ = spool.Drop(i) }, // at the latest it goes with the whole spool
 		})
 		r.Placed, r.Refused, r.Yielded = len(found.Placed), found.Failures, found.Yielded
 		if len(found.Left) > 0 {
@@ -328,9 +346,9 @@ func whyLeft(r scatter.Result) string {
 	return fmt.Sprintf("%s; %v", r.Reason, r.Failures[len(r.Failures)-1])
 }
 
-// filled sees to it that the spool holds what the plan names.
-func filled(ctx context.Context, fill fill, plan *fragment.FragmentPlan) error {
-	hashes, err := fill(ctx)
+// filled sees to it that the spool holds what is wanted of the plan.
+func filled(ctx context.Context, fill fill, plan *fragment.FragmentPlan, wanted []int) error {
+	hashes, err := fill(ctx, wanted)
 	if err == nil && !slices.Equal(hashes, plan.Fragments) {
 		err = fmt.Errorf("the own copy gives other fragments than the plan: %w", digest.ErrMismatch)
 	}

@@ -161,6 +161,7 @@ func (h *house) Distribute(ctx context.Context, o scatter.Order) (r scatter.Resu
 			}
 			r.Placed = append(r.Placed, scatter.Placed{Index: m.Index, Peer: to})
 		}
+		o.Done(m.Index)
 	}
 	r.Left = nil
 	return r, nil

@@ -65,6 +65,8 @@ type Order struct {
 	Keep      func(ctx context.Context, index int, body io.Reader) error
 	// Placed is told of each fragment whose receipt is safe, from several goroutines; may be nil.
 	Placed func(Placed)
+	// Done is told of each fragment that will not be opened any more, from several goroutines; may be nil.
+	Done func(index int)
 }
 
 // Distribute finds holders for what is missing. The result is true also beside an error.
@@ -84,7 +86,7 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 	job := Job{
 		Tessera: o.Plan.Tessera, Tier: o.Plan.Tier, Data: o.Plan.Data, Parity: o.Plan.Parity,
 		ShardSize: o.Plan.ShardSize(), Missing: o.Missing, Intent: o.Intent, Caps: d.config.Caps,
-		AtMost: o.Newcomers, Prepare: o.Prepare,
+		AtMost: o.Newcomers, Prepare: o.Prepare, Done: o.Done,
 	}
 	views := map[sdk.NodeKey]*sdk.Candidate{}
 	for _, c := range candidates {

@@ -56,6 +56,9 @@ type Job struct {
 	// peer's receipt is safe. It is called from several goroutines, and for one fragment may be called for
 	// two peers at a time; the later of both ends by its context unless its receipt is safe by then.
 	Send func(ctx context.Context, to identity.Contact, index int, moved func(bytes int)) error
+	// Done is told of each fragment that no peer is wanted for any more; nil is nobody. What is still being sent
+	// of it may fail now.
+	Done func(index int)
 }
 
 // Placed is a fragment that found a holder.
@@ -215,8 +218,15 @@ func (r *run) request(candidates []Candidate) *sdk.PlaceRequest {
 	return q
 }
 
-// took records that a peer has a fragment.
+// took records that a peer has a fragment, and tells when it was the last one wanted for it.
 func (r *run) took(c Candidate, index int) {
+	if r.enough(c, index) && r.Done != nil {
+		r.Done(index)
+	}
+}
+
+// enough records that a peer has a fragment, and tells whether no other is wanted for it.
+func (r *run) enough(c Candidate, index int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Placed = append(r.result.Placed, Placed{index, c.Peer})
@@ -234,6 +244,7 @@ func (r *run) took(c Candidate, index int) {
 		}
 	}
 	r.left = slices.DeleteFunc(r.left, func(m health.Missing) bool { return m.Copies <= 0 })
+	return !slices.ContainsFunc(r.left, func(m health.Missing) bool { return m.Index == index })
 }
 
 func cloneHoldings(holdings []*sdk.Holding) []*sdk.Holding {

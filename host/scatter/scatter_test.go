@@ -136,6 +136,38 @@ func TestCopiesAreCountedDown(t *testing.T) {
 	}
 }
 
+// TestAFragmentIsDoneWithItsLastCopy: not before, since it is sent again, and never where a copy is left.
+func TestAFragmentIsDoneWithItsLastCopy(t *testing.T) {
+	var mu sync.Mutex
+	sent, done := map[int]int{}, map[int]int{}
+	engine := policy.New(policy.Deps{}, policy.Config{})
+	t.Cleanup(func() { _ = engine.Close() })
+	_, err := scatter.Run(t.Context(), engine, 4, scatter.Job{
+		Tessera: sdk.TesseraID{1}, Tier: sdk.FragmentationTier_MEDIUM, Data: 16, Parity: 8, ShardSize: 1000,
+		Intent: sdk.Intent_NEW, Caps: &sdk.Caps{Replicas: 7}, Candidates: candidates(5),
+		Missing: []health.Missing{{Index: 0, Copies: 3}, {Index: 1, Copies: 1}, {Index: 2, Copies: 7}},
+		Send: func(_ context.Context, _ identity.Contact, index int, _ func(int)) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if done[index] > 0 {
+				t.Errorf("fragment %d is sent after it was done", index)
+			}
+			sent[index]++
+			return nil
+		},
+		Done: func(index int) {
+			mu.Lock()
+			defer mu.Unlock()
+			if done[index] = sent[index]; index == 2 {
+				t.Error("fragment 2 is done, and two copies of it are left")
+			}
+		},
+	})
+	if err != nil || done[0] != 3 || done[1] != 1 {
+		t.Errorf("done after so many copies: %v, %v", done, err)
+	}
+}
+
 func TestACancelledJobStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var sent atomic.Int32

@@ -76,7 +76,6 @@ func TestHoldersRepairWithoutTheOwner(t *testing.T) {
 		}
 	}
 	heir := v.add()
-	v.meet(heir, 5)
 	fetch(t, heir, made.ID, original)
 	for _, m := range v.holdersOf(made.ID) {
 		row, kept := m.account(owner.owner()), m.held(made.ID)

@@ -24,7 +24,6 @@ func TestAFragmentIsServedTwiceFromMemory(t *testing.T) {
 			size := float64(holder.shard(made.ID))
 			owner.stop()
 			heir := v.add(bootstrapAt(holder))
-			v.meet(heir, 1)
 
 			hits, misses := 1.0, 1.0
 			if name == "off" {

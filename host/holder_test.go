@@ -57,7 +57,6 @@ func TestAHolderIsFoundWhereItIsNow(t *testing.T) {
 		}
 	}
 	heir := v.add(bootstrapAt(moved))
-	v.meet(heir, 1)
 	if who, _ := served(fetch(t, heir, made.ID, original)); len(who) != 1 || who[0] != moved.id() {
 		t.Errorf("served by %v", who)
 	}

@@ -231,7 +231,6 @@ func TestATombstoneOfSomebodyElsesDeletesNothing(t *testing.T) {
 		}
 	}
 	heir := v.add()
-	v.meet(heir, 9)
 	fetch(t, heir, made.ID, original)
 	if v.placed(made.ID) != 7 || owner.status(made.ID).Health != "healthy" {
 		t.Errorf("%d copies are left", v.placed(made.ID))

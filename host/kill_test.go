@@ -88,7 +88,6 @@ func TestAnOwnerThatIsKilledWhilePublishing(t *testing.T) {
 	v.eventually("the spool to be empty", func() bool { return !there(t, owner.dir, "spool", "*", "*") })
 	owner.kill()
 	heir := v.add()
-	v.meet(heir, 8)
 	t.Run("restored", func(t *testing.T) {
 		for id, original := range originals {
 			t.Run(id.Short(), func(t *testing.T) {

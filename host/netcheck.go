@@ -25,6 +25,7 @@ const (
 func (n *Node) NetCheck(ctx context.Context) (localapi.NetCheck, error) {
 	ctx, cancel := context.WithTimeout(ctx, netCheckTime)
 	defer cancel()
+	n.dht.Joined(ctx)
 	c := localapi.NetCheck{Listen: n.net.Addr().String(), Views: []localapi.AddressView{}}
 	c.DialledBack = n.askToDialBack(ctx) // which connects to them, and so hears where they see this node
 	for _, k := range n.dht.Peers() {

@@ -54,6 +54,7 @@ var (
 // Candidates lists the peers closest to a tessera's id and all others that were met, as the policy
 // sees them.
 func (n *network) Candidates(ctx context.Context, t sdk.TesseraID) ([]scatter.Candidate, error) {
+	n.dht.Joined(ctx)
 	known := map[sdk.NodeKey]dht.Known{}
 	for _, k := range append(n.dht.Peers(), n.dht.Lookup(ctx, dht.ID(t))...) {
 		known[k.Contact.Key] = k
@@ -137,6 +138,7 @@ const fewHolders = 20
 // a hint, and a holder that has just come back may not have told anybody. Those this node knows best come
 // first, equals in an order that nobody can choose a key for.
 func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error) {
+	n.dht.Joined(ctx)
 	found := map[sdk.NodeKey]identity.Contact{}
 	pointers, near := n.ask(ctx, t)
 	if ctx.Err() != nil {

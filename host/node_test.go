@@ -31,7 +31,6 @@ func TestAFolderSurvivesItsOwnerAndAThirdOfItsPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	heir := v.add()
-	v.meet(heir, 8)
 	if who, fragments := served(fetch(t, heir, made.ID, original)); len(who) == 0 || fragments != 16 {
 		t.Errorf("%d fragments served by %v", fragments, who)
 	}
@@ -78,7 +77,6 @@ func TestWholeCopiesSurviveAllButOneHolder(t *testing.T) {
 		m.stop()
 	}
 	heir := v.add(bootstrapAt(back[0]))
-	v.meet(heir, 1)
 	if who, _ := served(fetch(t, heir, made.ID, original)); len(who) != 1 {
 		t.Errorf("a whole copy came from %v", who)
 	}

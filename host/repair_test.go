@@ -58,7 +58,6 @@ func TestADamagedOwnCopyIsMadeGoodFromPeers(t *testing.T) {
 	}
 	owner.stop()
 	heir := v.add()
-	v.meet(heir, 8)
 	fetch(t, heir, made.ID, original)
 }
 

@@ -69,7 +69,6 @@ func TestAnOwnerThatIsKilledWhileRepairing(t *testing.T) {
 	})
 	owner.kill()
 	heir := v.add()
-	v.meet(heir, 8)
 	fetch(t, heir, made.ID, original)
 	repairKills.Executed(t, kills, "times a repairing node was killed")
 }
@@ -114,7 +113,6 @@ func TestAHolderThatIsKilledWhileRepairing(t *testing.T) {
 	}
 	holder.kill()
 	heir := v.add()
-	v.meet(heir, 8)
 	fetch(t, heir, id, original)
 }
 

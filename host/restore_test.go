@@ -26,7 +26,6 @@ func TestOneFragmentTooFew(t *testing.T) {
 		m.stop()
 	}
 	heir := v.add()
-	v.meet(heir, 5)
 	_, err := heir.Fetch(t.Context(), made.ID, noProgress)
 	var few *gather.InsufficientError
 	if localapi.CodeOf(err) != localapi.CodeCannotRestore || !errors.As(err, &few) || few.Have != 15 || few.Need != 16 {
@@ -97,7 +96,6 @@ func TestFetchesOfOneTesseraDoNotDisturbEachOther(t *testing.T) {
 	made := create(t, owner, original)
 	owner.publish(made.ID)
 	heir := v.add()
-	v.meet(heir, 8)
 	opened := make([]localapi.Packed, 3)
 	var all sync.WaitGroup
 	for i := range opened {

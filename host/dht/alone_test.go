@@ -79,3 +79,49 @@ func TestRunNeedNotWaitForBootstrap(t *testing.T) {
 		}
 	})
 }
+
+// TestJoined, in virtual time: who has somebody to join has joined once it has looked around, and who has nobody
+// has joined at once. Many peers that come by are enough, although the way in leads nowhere.
+func TestJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, houses := settle(t, 25, dht.Config{})
+		takes := func(addresses []string, meanwhile func(*house)) time.Duration {
+			a := w.build(t, dht.Config{})
+			go meanwhile(a)
+			go func() { _ = a.Bootstrap(t.Context(), addresses) }()
+			begun := time.Now()
+			a.Joined(t.Context())
+			return time.Since(begun)
+		}
+		nothing := func(*house) {}
+		visited := func(from []*house) func(*house) {
+			return func(a *house) {
+				for _, h := range from {
+					a.Observe(h.peer())
+				}
+			}
+		}
+		someone, nobody := []string{houses[0].self.Addr.String()}, []string{"11.255.0.1:4433"}
+		for name, c := range map[string]struct {
+			took time.Duration
+			want bool // to wait
+		}{
+			"somebody":           {takes(someone, nothing), false},
+			"nowhere to go":      {takes(nil, nothing), false},
+			"nobody there":       {takes(nobody, nothing), true},
+			"a few that come by": {takes(nobody, visited(houses[:5])), true},
+			"many that come by":  {takes(nobody, visited(houses)), false},
+		} {
+			if waits := c.took > 0; waits != c.want {
+				t.Errorf("%s: it waits for %s", name, c.took)
+			}
+		}
+		a := w.build(t, dht.Config{})
+		if err := a.Bootstrap(t.Context(), someone); err != nil {
+			t.Fatal(err)
+		}
+		if a.Joined(t.Context()); len(a.Peers()) < 25 {
+			t.Errorf("one that has joined knows %d", len(a.Peers()))
+		}
+	})
+}

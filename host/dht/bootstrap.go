@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,6 +32,7 @@ func (d *DHT) Bootstrap(ctx context.Context, addresses []string) error {
 		d.config.Log.Warn("remembered peers cannot be read", "err", err)
 	}
 	if len(addresses)+len(remembered) == 0 {
+		d.join()
 		return nil
 	}
 	answered, errs := d.dialAll(ctx, addresses, remembered)
@@ -39,7 +41,23 @@ func (d *DHT) Bootstrap(ctx context.Context, addresses []string) error {
 		return fmt.Errorf("%w: %w", ErrNoBootstrap, errors.Join(errs...))
 	}
 	d.explore(ctx)
+	d.join()
 	return nil
+}
+
+// joinTime is how long after New nobody waits for this node to join any longer. Whoever was not reached is tried
+// again before.
+const joinTime = 10 * time.Second
+
+// Joined waits until it is of use to ask the network: until a Bootstrap has reached somebody and looked around, or
+// had nowhere to go, or this node has met as many peers as a lookup looks for. Where nobody can be reached it
+// waits for some seconds from the start, and never longer than ctx.
+func (d *DHT) Joined(ctx context.Context) {
+	select {
+	case <-d.joined:
+	case <-ctx.Done():
+	case <-time.After(time.Until(d.joinBy)):
+	}
 }
 
 // lookSoon has Run look around again after a first while, also when it has begun to wait already.

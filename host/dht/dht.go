@@ -157,6 +157,9 @@ type DHT struct {
 	tasks  sync.WaitGroup // questions under way
 	signed signedPointers
 	begun  chan struct{} // has Run look again when its next step is due; holds one
+	joined chan struct{} // closed by join
+	join   func()
+	joinBy time.Time
 
 	mu        sync.Mutex // guards below
 	core      *core.Core
@@ -180,7 +183,9 @@ func New(network Network, node *identity.Node, config Config) *DHT {
 	d := &DHT{
 		net: network, node: node, config: config,
 		begun: make(chan struct{}, 1), calls: map[core.Query]context.CancelFunc{}, lookAfter: firstLook,
+		joined: make(chan struct{}), joinBy: time.Now().Add(joinTime),
 	}
+	d.join = sync.OnceFunc(func() { close(d.joined) })
 	self := core.Place(identity.Contact{Key: node.Key(), Nonce: node.Nonce()})
 	d.core = core.New(self, config.core(d.sign), randomness(config.Random))
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -221,6 +226,9 @@ func (d *DHT) Observe(p quicnet.Peer) {
 	d.do(func(now time.Time) {
 		d.core.Met(now, core.Peer{Node: core.Place(p.Contact), Owner: p.Owner, FreeBytes: p.FreeBytes})
 		d.dirty = true
+		if d.core.Table() >= d.core.K() {
+			d.join()
+		}
 	})
 }
 

@@ -144,15 +144,11 @@ func (n *Net) sayHello(ctx context.Context, q *quic.Conn, who identity.Contact) 
 		return nil, err
 	}
 	s.Close()
-	m, err := wire.ReadFrame(s)
+	m, err := wire.ReadFrameIf(s, due(wire.KindHelloAck))
 	if err != nil {
 		return nil, err
 	}
-	ack, ok := m.(*wire.HelloAck)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s where HelloAck is due", wire.ErrMalformed, wire.KindOf(m))
-	}
-	return n.newConn(q, ack.GetHello(), who, seen, true)
+	return n.newConn(q, m.(*wire.HelloAck).GetHello(), who, seen, true)
 }
 
 // welcome learns who a new connection is from, before anything else it asks for is looked at.
@@ -199,19 +195,15 @@ func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (c *conn, err error) 
 	s.SetDeadline(time.Now().Add(n.config.FrameTimeout))
 	stop := context.AfterFunc(ctx, func() { s.SetDeadline(time.Now()) })
 	defer stop()
-	m, err := wire.ReadFrame(s)
+	m, err := wire.ReadFrameIf(s, due(wire.KindHello))
 	if err != nil {
 		return nil, err
-	}
-	hello, ok := m.(*wire.Hello)
-	if !ok {
-		return nil, wire.Refuse(wire.Code_MALFORMED, "%s where Hello is due", wire.KindOf(m))
 	}
 	if n.draining.Load() {
 		return nil, wire.Refuse(wire.Code_BUSY, "this node is stopping")
 	}
 	seen := addrPort(q.RemoteAddr())
-	if c, err = n.newConn(q, hello, who, seen, false); err != nil {
+	if c, err = n.newConn(q, m.(*wire.Hello), who, seen, false); err != nil {
 		return nil, err
 	}
 	if err := n.denied(c.peer.Owner); err != nil {
@@ -226,6 +218,16 @@ func (n *Net) hearHello(ctx context.Context, q *quic.Conn) (c *conn, err error) 
 	}
 	s.Close()
 	return c, nil
+}
+
+// due lets only one kind of message come.
+func due(k wire.Kind) func(wire.Kind) error {
+	return func(came wire.Kind) error {
+		if came != k {
+			return fmt.Errorf("%w: %s where %s is due", wire.ErrMalformed, came, k)
+		}
+		return nil
+	}
 }
 
 // hello is what this node says of itself to a peer it sees at an address.

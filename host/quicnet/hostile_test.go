@@ -184,6 +184,7 @@ func TestBadHellos(t *testing.T) {
 		"garbage in a Hello":     {first([]byte{byte(wire.KindHello), 0, 0, 0, 3, 1, 2, 3}), wire.Code_MALFORMED},
 		"a length bomb":          {first(tooLong), wire.Code_TOO_LARGE},
 		"Ping before Hello":      {first(ping), wire.Code_MALFORMED},
+		"a large one, announced": {first(announced(wire.KindAttestResponse)), wire.Code_MALFORMED},
 		"half a Hello":           {first([]byte{byte(wire.KindHello), 0, 0}), wire.Code_TOO_SLOW},
 		"silence":                {said(nil), wire.Code_TOO_SLOW},
 		"a forged delegation":    {said(func(h *wire.Hello) { h.Delegation[3] ^= 1 }), wire.Code_BAD_SIGNATURE},
@@ -207,6 +208,11 @@ func TestBadHellos(t *testing.T) {
 	}
 }
 
+// announced is the header of the largest message of a kind.
+func announced(k wire.Kind) []byte {
+	return binary.BigEndian.AppendUint32([]byte{byte(k)}, uint32(k.Ceiling()))
+}
+
 // TestBadRequests: each stream is answered with a code, and the connection goes on.
 func TestBadRequests(t *testing.T) {
 	n := node(t, quicnet.Config{FrameTimeout: 300 * time.Millisecond})
@@ -223,6 +229,7 @@ func TestBadRequests(t *testing.T) {
 		"an unknown kind":      {[]byte{200, 0, 0, 0, 0}, true, wire.Code_UNSUPPORTED},
 		"kind 0":               {[]byte{0, 0, 0, 0, 0}, true, wire.Code_UNSUPPORTED},
 		"a kind nobody serves": {[]byte{byte(wire.KindPong), 0, 0, 0, 0}, true, wire.Code_UNSUPPORTED},
+		"an answer, announced": {announced(wire.KindAttestResponse), false, wire.Code_UNSUPPORTED},
 		"a length bomb":        {plan(1 << 31), true, wire.Code_TOO_LARGE},
 		"garbage":              {plan(4, 1, 2, 3, 4), true, wire.Code_MALFORMED},
 		"no id":                {plan(0), true, wire.Code_MALFORMED},

@@ -101,13 +101,22 @@ func (n *Net) begin(c *conn) bool {
 }
 
 func (n *Net) handle(ctx context.Context, s *Stream, m wire.Message) error {
+	return n.handler(wire.KindOf(m))(ctx, s.conn.peer, s, m)
+}
+
+// handler is who serves a kind of request, or nil.
+func (n *Net) handler(k wire.Kind) Handler {
 	n.mu.RLock()
-	h := n.handlers[wire.KindOf(m)]
-	n.mu.RUnlock()
-	if h == nil {
-		return wire.Refuse(wire.Code_UNSUPPORTED, "this node does not serve %s", wire.KindOf(m))
+	defer n.mu.RUnlock()
+	return n.handlers[k]
+}
+
+// serves refuses a kind that nobody serves: answers for one, which may be far larger than any request.
+func (n *Net) serves(k wire.Kind) error {
+	if n.handler(k) == nil {
+		return wire.Refuse(wire.Code_UNSUPPORTED, "this node does not serve %s", k)
 	}
-	return h(ctx, s.conn.peer, s, m)
+	return nil
 }
 
 // finish ends an exchange that went well. What the peer might still send is not wanted.

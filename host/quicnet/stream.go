@@ -108,9 +108,9 @@ func (s *Stream) Recv() (wire.Message, error) {
 }
 
 func (s *Stream) recv() (wire.Message, error) {
-	patience := s.net.config.FrameTimeout
+	patience, may := s.net.config.FrameTimeout, s.net.serves
 	if s.opened {
-		patience = s.net.config.AnswerTimeout
+		patience, may = s.net.config.AnswerTimeout, anything
 	}
 	if err := s.str.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
@@ -120,12 +120,14 @@ func (s *Stream) recv() (wire.Message, error) {
 		s.early <- answer{nil, io.ErrUnexpectedEOF} // a body has one answer
 		return a.m, a.err
 	}
-	m, err := wire.ReadFrame(s.str)
+	m, err := wire.ReadFrameIf(s.str, may)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return m, err
 }
+
+func anything(wire.Kind) error { return nil }
 
 // CloseWrite says that nothing more will be sent. A peer that wants no more anyway is no error: its
 // answer tells.

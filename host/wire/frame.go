@@ -57,6 +57,12 @@ func AppendFrame(b []byte, m Message) ([]byte, error) {
 // the message itself, no more than four times what arrives and 64 KiB. The end of r before a frame is io.EOF, within one
 // io.ErrUnexpectedEOF. An Error that the peer sent is a message like any other.
 func ReadFrame(r io.Reader) (Message, error) {
+	return ReadFrameIf(r, func(Kind) error { return nil })
+}
+
+// ReadFrameIf is ReadFrame for who does not want a message of every kind: of one that may has an error for,
+// nothing more is read than the header.
+func ReadFrameIf(r io.Reader, may func(Kind) error) (Message, error) {
 	var header [HeaderSize]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return nil, err
@@ -64,6 +70,9 @@ func ReadFrame(r io.Reader) (Message, error) {
 	k, size := Kind(header[0]), binary.BigEndian.Uint32(header[1:])
 	if !k.Known() {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownKind, uint8(k))
+	}
+	if err := may(k); err != nil {
+		return nil, err
 	}
 	if size > uint32(k.Ceiling()) {
 		return nil, fmt.Errorf("%s of %d bytes: %w", k, size, ErrTooLarge)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// askedAtOnce is how many peers are asked for the plan at the same time, not counting those that were
-	// given long enough.
+	// askedAtOnce is how many peers are asked a small question at the same time, not counting those that were
+	// given long enough. Were all asked at once, those that never answer could take every connection.
 	askedAtOnce = 8
 	// seated is how long a peer may think about a small question until another is asked as well.
 	seated = 500 * time.Millisecond
@@ -27,25 +27,36 @@ const (
 	latecomers = 300 * time.Millisecond
 )
 
-// askPlan asks the peers in their order and takes the first good answer. One that is silent keeps no other
-// from being asked.
+// inTurn asks every peer in its order until ctx ends. One that is silent keeps no other from
+// being asked. What it starts is waited for through under.
+func inTurn(ctx context.Context, under *sync.WaitGroup, peers []identity.Contact, ask func(identity.Contact)) {
+	seats := make(chan struct{}, askedAtOnce)
+	under.Go(func() {
+		for _, p := range peers {
+			select {
+			case seats <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			under.Go(func() {
+				leave := sync.OnceFunc(func() { <-seats })
+				late := time.AfterFunc(seated, leave)
+				defer leave()
+				defer late.Stop()
+				ask(p)
+			})
+		}
+	})
+}
+
+// askPlan asks the peers in their order and takes the first good answer.
 func (s *Service) askPlan(ctx context.Context, id sdk.TesseraID, peers []identity.Contact) (*fragment.FragmentPlan, error) {
 	asking, cancel := context.WithCancel(ctx)
 	var under sync.WaitGroup
 	defer under.Wait()
 	defer cancel()
 	answers := make(chan planAnswer, len(peers))
-	seats := make(chan struct{}, askedAtOnce)
-	under.Go(func() {
-		for _, p := range peers {
-			select {
-			case seats <- struct{}{}:
-			case <-asking.Done():
-				return
-			}
-			under.Go(func() { answers <- s.askOnePlan(asking, id, p, func() { <-seats }) })
-		}
-	})
+	inTurn(asking, &under, peers, func(p identity.Contact) { answers <- s.askOnePlan(asking, id, p) })
 	var errs []error
 	for range peers {
 		select {
@@ -93,12 +104,7 @@ type planAnswer struct {
 	err  error
 }
 
-// askOnePlan asks one peer, and gives its seat up with the answer or when that takes too long.
-func (s *Service) askOnePlan(ctx context.Context, id sdk.TesseraID, from identity.Contact, leave func()) planAnswer {
-	leave = sync.OnceFunc(leave)
-	late := time.AfterFunc(seated, leave)
-	defer leave()
-	defer late.Stop()
+func (s *Service) askOnePlan(ctx context.Context, id sdk.TesseraID, from identity.Contact) planAnswer {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	plan, err := s.network.Plan(ctx, from, id)
@@ -108,15 +114,15 @@ func (s *Service) askOnePlan(ctx context.Context, id sdk.TesseraID, from identit
 	return planAnswer{plan, err}
 }
 
-// askHeld asks every peer what it holds. The answers end when all have answered or were waited for long
+// askHeld asks the peers in their order what they hold. The answers end when all have answered or were waited for long
 // enough; one that does not answer holds nothing. done stops the asking and waits for its end.
 func (s *Service) askHeld(ctx context.Context, plan *fragment.FragmentPlan, peers []identity.Contact) (answers <-chan gather.Source, done func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	out := make(chan gather.Source, len(peers))
 	var asking, closing sync.WaitGroup
-	for _, p := range peers {
-		asking.Go(func() { out <- gather.Source{Peer: p, Fragments: s.held(ctx, plan, p)} })
-	}
+	inTurn(ctx, &asking, peers, func(p identity.Contact) {
+		out <- gather.Source{Peer: p, Fragments: s.held(ctx, plan, p)}
+	})
 	closing.Go(func() {
 		asking.Wait()
 		close(out)

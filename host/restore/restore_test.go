@@ -79,8 +79,18 @@ func newTale(t *testing.T, seed byte) *tale {
 type peers struct {
 	list []*holder
 
-	mu      sync.Mutex // guards fetched
+	mu      sync.Mutex // guards below
 	fetched []int
+	asked   int // just now, what they hold
+	most    int // of asked, so far
+}
+
+// enter notes that one more is being asked, or one less.
+func (p *peers) enter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked += n
+	p.most = max(p.most, p.asked)
 }
 
 type holder struct {
@@ -112,7 +122,7 @@ func (h *holder) hears(ctx context.Context, thinks time.Duration) error {
 
 // add joins a holder of fragments.
 func (p *peers) add(s *tale, indices ...int) *holder {
-	h := &holder{contact: identity.Contact{Key: sdk.NodeKey{byte(len(p.list) + 1)}}, plan: s.plan, shards: map[int][]byte{}}
+	h := &holder{contact: identity.Contact{Key: sdk.NodeKey{byte(len(p.list) + 1), byte((len(p.list) + 1) >> 8)}}, plan: s.plan, shards: map[int][]byte{}}
 	for _, i := range indices {
 		h.shards[i] = s.shards[i]
 	}
@@ -147,6 +157,8 @@ func (p *peers) Plan(ctx context.Context, from identity.Contact, id sdk.TesseraI
 // Held implements restore.Network.
 func (p *peers) Held(ctx context.Context, from identity.Contact, _ *fragment.FragmentPlan) (indices []int, err error) {
 	h := p.at(from)
+	p.enter(1)
+	defer p.enter(-1)
 	if h.silent {
 		<-ctx.Done()
 		return nil, ctx.Err()

@@ -23,6 +23,23 @@ func TestThoseThatAreDeafDoNotHoldUpThePlan(t *testing.T) {
 	})
 }
 
+// TestManyThatAreDeafDoNotTakeAllConnections: those that are said to hold a tessera, and never answer, are asked
+// a few at a time, so that there are connections for those that do.
+func TestManyThatAreDeafDoNotTakeAllConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := newDesk(t, 0), newTale(t, 1)
+		d.papers[s.plan.Tessera] = s.plan.Bytes()
+		for range 500 {
+			d.add(s).deaf = true
+		}
+		d.add(s, 0, 1, 2, 3)
+		d.restores(t, s)
+		if d.most > 200 {
+			t.Errorf("%d are asked at once", d.most)
+		}
+	})
+}
+
 // TestThoseThatTrickleDoNotHoldUpAFetch: they claim to hold everything, and are the first to say so.
 func TestThoseThatTrickleDoNotHoldUpAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -136,52 +136,53 @@ const fewHolders = 20
 // Holders names who may hold fragments: those whose signed pointers the DHT knows, those this node
 // remembers, this node itself. Where these are few, the closest peers are worth asking: pointers are
 // a hint, and a holder that has just come back may not have told anybody. Those this node knows best come
-// first, equals in an order that nobody can choose a key for.
+// first, then those that many tell of, equals in an order that nobody can choose a key for.
 func (n *network) Holders(ctx context.Context, t sdk.TesseraID) ([]identity.Contact, error) {
 	n.dht.Joined(ctx)
-	found := map[sdk.NodeKey]identity.Contact{}
 	pointers, near := n.ask(ctx, t)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
-	}
-	for _, p := range pointers {
-		found[p.Holder.Key] = p.Holder
 	}
 	rows, err := n.book.Of(t)
 	if err != nil {
 		return nil, err
 	}
+	out := []identity.Contact{n.self}
 	trust := map[sdk.NodeKey]int{n.self.Key: ourselves}
+	add := func(c identity.Contact) {
+		if _, there := trust[c.Key]; !there {
+			trust[c.Key] = n.trust(c.Key)
+			out = append(out, c)
+		}
+	}
+	for _, p := range pointers {
+		add(p.Holder)
+	}
+	rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	for _, h := range rows {
 		if c, ok := holders.Contact(h); ok {
+			add(n.Locate(c))
 			if h.SilentSince.IsZero() {
-				trust[c.Key] = heldBefore
-			}
-			if found[c.Key] == (identity.Contact{}) {
-				found[c.Key] = n.Locate(c)
+				trust[c.Key] = max(trust[c.Key], heldBefore)
 			}
 		}
 	}
-	if len(found) < fewHolders {
+	if len(out) <= fewHolders {
+		rand.Shuffle(len(near), func(i, j int) { near[i], near[j] = near[j], near[i] })
 		for _, k := range near {
-			if found[k.Contact.Key] == (identity.Contact{}) {
-				found[k.Contact.Key] = k.Contact
-			}
+			add(k.Contact)
 		}
 	}
-	delete(found, n.self.Key)
-	out := []identity.Contact{n.self}
-	for _, c := range found {
-		out = append(out, c)
-	}
-	for _, c := range out {
-		if k, met := n.dht.Peer(c.Key); met && k.Silent == 0 && trust[c.Key] == 0 {
-			trust[c.Key] = metBefore
-		}
-	}
-	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	slices.SortStableFunc(out, func(a, b identity.Contact) int { return trust[b.Key] - trust[a.Key] })
 	return out, nil
+}
+
+// trust is how well this node knows another of which it remembers no fragment.
+func (n *network) trust(key sdk.NodeKey) int {
+	if k, met := n.dht.Peer(key); met && k.Silent == 0 {
+		return metBefore
+	}
+	return 0
 }
 
 // nearWait is how long the peers closest to a tessera are still looked for once holders of it are known.

@@ -35,8 +35,8 @@ func (d *DHT) recordsLocked(nodes []core.Node) []Known {
 }
 
 // FindHolders asks the network who holds a tessera, and this node's own store. Every pointer was
-// verified, each holder comes once, nearest pointer stores first; where this node has met a holder at
-// another address than the pointer says, the address is the met one.
+// verified, each holder comes once, those that many told of first, equals in any order; where this node has met
+// a holder at another address than the pointer says, the address is the met one.
 func (d *DHT) FindHolders(ctx context.Context, tessera sdk.TesseraID) (found []wire.Pointer, err error) {
 	asked := 0
 	err = d.wait(ctx, func(now time.Time, done func()) *core.Task {

@@ -25,7 +25,7 @@ func (c *Core) Stop(now time.Time, t *Task) {
 // Found is the result of a lookup.
 type Found struct {
 	Nodes    []Node         // that answered, nearest first
-	Pointers []wire.Pointer // one per holder, the newest
+	Pointers []wire.Pointer // one per holder, the newest; those that many told of first
 	Asked    int            // questions
 	Hops     int            // answers it took to learn of the nearest
 }
@@ -188,7 +188,7 @@ func (l *lookup) finish(now time.Time) {
 	}
 	f := Found{Nodes: l.search.nearest(), Asked: l.asked, Hops: l.search.hops()}
 	if l.found != nil {
-		f.Pointers = l.core.whereMet(l.found.list)
+		f.Pointers = l.core.whereMet(l.found.list(l.core.rng))
 	}
 	l.core.offerFound(now, f.Nodes)
 	l.search = nil // timers still know the lookup for a while

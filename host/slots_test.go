@@ -112,8 +112,8 @@ func (v *village) toldOf(m *member, id sdk.TesseraID) map[sdk.NodeKey]bool {
 			return err
 		}
 		for _, signed := range a.(*wire.Pointers).GetPointers() {
-			p, err := wire.VerifyPointer(signed, powBits, time.Now())
-			if err != nil {
+			p, err := wire.ReadPointer(signed, powBits, time.Now())
+			if err := errors.Join(err, p.VerifySignature()); err != nil {
 				return err
 			}
 			told[p.Holder.Key] = true

@@ -19,7 +19,7 @@ type signedPointers struct {
 	young, old map[wire.Pointer]struct{}
 }
 
-// verify is wire.VerifyPointer. It does not hold the lock while it verifies a signature.
+// verify reads a pointer and checks it and its signature. It does not hold the lock while it verifies a signature.
 func (s *signedPointers) verify(m *wire.SignedPointer, powBits int, now time.Time) (wire.Pointer, error) {
 	p, err := wire.ReadPointer(m, powBits, now)
 	if err != nil || s.has(p) {

@@ -143,11 +143,11 @@ func look(m wire.Message) {
 		}
 	case *wire.StorePointers:
 		for _, p := range m.GetPointers() {
-			wire.VerifyPointer(p, 0, when)
+			verifyPointer(p, 0, when)
 		}
 	case *wire.Pointers:
 		for _, p := range m.GetPointers() {
-			wire.VerifyPointer(p, 0, when)
+			verifyPointer(p, 0, when)
 		}
 	case *wire.ReplicateAck:
 		wire.VerifyReceipt(m)

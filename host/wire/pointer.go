@@ -39,21 +39,9 @@ func SignPointer(node *identity.Node, tessera sdk.TesseraID, holder identity.Con
 	return p
 }
 
-// VerifyPointer reads a pointer and checks all that can be checked without asking the holder: shape,
-// proof of work, times and signature. The errors are ErrMalformed, identity.ErrWork, ErrExpired and
-// ErrSignature.
-func VerifyPointer(m *SignedPointer, powBits int, now time.Time) (Pointer, error) {
-	p, err := ReadPointer(m, powBits, now)
-	if err != nil {
-		return Pointer{}, err
-	}
-	if err := p.VerifySignature(); err != nil {
-		return Pointer{}, err
-	}
-	return p, nil
-}
-
-// ReadPointer is VerifyPointer without the signature, which costs far more than all the rest.
+// ReadPointer reads a pointer and checks all that can be checked without asking the holder, but its signature, which
+// costs far more than all the rest: shape, proof of work and times. The errors are ErrMalformed, identity.ErrWork and
+// ErrExpired.
 func ReadPointer(m *SignedPointer, powBits int, now time.Time) (Pointer, error) {
 	p, err := m.parse()
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -97,12 +96,10 @@ func (s *pointers) displace(p slot, holders map[sdk.NodeKey]slot) bool {
 // subnetOf is where a pointer counts: the subnet where its holder is seen, or where that is private the one
 // that the pointer names.
 func subnetOf(seen netip.Addr, p wire.Pointer) netip.Prefix {
-	for _, ip := range []netip.Addr{seen, p.Holder.Addr.Addr()} {
-		if public(ip) {
-			return identity.Subnet(ip)
-		}
+	if net := counted(seen); net.IsValid() {
+		return net
 	}
-	return netip.Prefix{}
+	return counted(p.Holder.Addr.Addr())
 }
 
 // neighbours are the holders of a newcomer's public subnet.

@@ -89,10 +89,10 @@ func (c *choice) take(n int, peers []Known) {
 
 // admit tells whether the public subnet of an address has room, and takes it.
 func (c *choice) admit(addr netip.Addr) bool {
-	if c.perSubnet == 0 || !public(addr) {
+	net := counted(addr)
+	if c.perSubnet == 0 || !net.IsValid() {
 		return true
 	}
-	net := identity.Subnet(addr)
 	c.subnets[net]++
 	return c.subnets[net] <= c.perSubnet
 }

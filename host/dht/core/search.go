@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/tesseras/tesseras/host/identity"
 	"github.com/tesseras/tesseras/sdk"
 )
 
@@ -101,8 +100,7 @@ func (s *search) subnet(c *candidate) int {
 		return c.subnet.n
 	}
 	c.subnet.addr, c.subnet.n = c.Addr, 0
-	if ip := c.Addr.Addr(); s.crowd > 0 && public(ip) {
-		net := identity.Subnet(ip)
+	if net := counted(c.Addr.Addr()); s.crowd > 0 && net.IsValid() {
 		if s.subnets[net] == 0 {
 			s.subnets[net] = len(s.subnets) + 1
 		}

@@ -146,10 +146,10 @@ func (t *table) insert(i int, p Node) {
 
 // fits tells whether the caps leave room for a contact in a bucket.
 func (t *table) fits(i int, c identity.Contact) bool {
-	if !public(c.Addr.Addr()) {
+	net := counted(c.Addr.Addr())
+	if !net.IsValid() {
 		return true
 	}
-	net := identity.Subnet(c.Addr.Addr())
 	if t.caps.table > 0 && t.subnets[net] >= t.caps.table {
 		return false
 	}
@@ -163,6 +163,15 @@ func (t *table) fits(i int, c identity.Contact) bool {
 		}
 	}
 	return same < t.caps.bucket
+}
+
+// counted is the subnet that an address counts in where those of one are bounded. The zero Prefix: it is not
+// public, and counts in none.
+func counted(ip netip.Addr) netip.Prefix {
+	if !public(ip) {
+		return netip.Prefix{}
+	}
+	return identity.Subnet(ip)
 }
 
 func public(ip netip.Addr) bool { return ip.IsGlobalUnicast() && !ip.IsPrivate() }

@@ -67,7 +67,9 @@ func (c *Core) Explore(now time.Time, done func(now time.Time)) *Task {
 	c.looked[c.config.PowBits+c.rng.IntN(wideBuckets)] = time.Time{}
 	e.current = c.Lookup(now, c.own, func(now time.Time, f Found) {
 		for _, n := range f.Nodes { // all of them: who is nearest has to know whom else to name
-			c.offer(now, n)
+			if !c.table.has(n.Key) {
+				c.offer(now, n)
+			}
 		}
 		if len(f.Nodes) >= c.config.K {
 			e.farthest = sharedBits(c.own, f.Nodes[c.config.K-1].At)

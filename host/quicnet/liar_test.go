@@ -55,14 +55,31 @@ func liar(t *testing.T, answer func(*quic.Stream)) identity.Contact {
 	return foreign(t, func(*wire.Hello) {}, answer)
 }
 
+// TestAPeerThatLetsNobodyAsk: it takes the connection and no request over it. Who asks does not wait for ever.
+func TestAPeerThatLetsNobodyAsk(t *testing.T) {
+	a := node(t, quicnet.Config{AnswerTimeout: 300 * time.Millisecond})
+	miser := serve(t, &quic.Config{MaxIncomingStreams: 1}, func(*wire.Hello) {}, func(*quic.Stream) {})
+	if _, err := a.Open(deadline(t, 10*time.Second), miser); !errors.Is(err, quicnet.ErrSilent) {
+		t.Errorf("got %v", err)
+	}
+	if s := a.Stats(); s.Active != 0 {
+		t.Errorf("the connection is still in use: %+v", s)
+	}
+}
+
 // foreign is a server that is none of ours, with a Hello of its own.
 func foreign(t *testing.T, change func(*wire.Hello), answer func(*quic.Stream)) identity.Contact {
+	t.Helper()
+	return serve(t, nil, change, answer)
+}
+
+func serve(t *testing.T, q *quic.Config, change func(*wire.Hello), answer func(*quic.Stream)) identity.Contact {
 	t.Helper()
 	id := newIdentity(t)
 	config := &tls.Config{
 		Certificates: []tls.Certificate{certOf(t, id)}, NextProtos: []string{wire.ALPN}, ClientAuth: tls.RequireAnyClientCert,
 	}
-	listener, err := quic.ListenAddr("127.0.0.1:0", config, nil)
+	listener, err := quic.ListenAddr("127.0.0.1:0", config, q)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,8 @@ type answer struct {
 }
 
 // Open begins a request: the caller sends it, reads the answer, and closes the stream. When ctx ends
-// both sides of the stream are reset, so that the peer stops too.
+// both sides of the stream are reset, so that the peer stops too. A peer that lets no stream be opened is
+// ErrSilent after AnswerTimeout.
 func (n *Net) Open(ctx context.Context, to identity.Contact) (*Stream, error) {
 	s, err := n.openOnce(ctx, to)
 	if errors.Is(err, ErrGone) { // nothing was asked yet
@@ -50,13 +51,15 @@ func (n *Net) openOnce(ctx context.Context, to identity.Contact) (*Stream, error
 	if err != nil {
 		return nil, err
 	}
-	str, err := c.q.OpenStreamSync(ctx)
+	opening, cancel := context.WithTimeoutCause(ctx, n.config.AnswerTimeout, ErrSilent)
+	defer cancel()
+	str, err := c.q.OpenStreamSync(opening)
 	if err != nil {
 		n.pool.release(c)
-		if ctx.Err() == nil {
+		if opening.Err() == nil {
 			n.pool.abandon(c)
 		}
-		return nil, fmt.Errorf("open stream to %s: %w", c.peer.Contact, explainIn(ctx, err))
+		return nil, fmt.Errorf("open stream to %s: %w", c.peer.Contact, explainIn(opening, err))
 	}
 	s := &Stream{net: n, conn: c, str: str, ctx: ctx, opened: true}
 	s.stop = context.AfterFunc(ctx, s.Cancel)

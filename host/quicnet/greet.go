@@ -66,6 +66,9 @@ func (n *Net) dialOnce(ctx context.Context, to identity.Contact) (Peer, error) {
 	if !to.Addr.IsValid() || to.Addr.Port() == 0 {
 		return Peer{}, fmt.Errorf("dial %q: %w: no address", to.Addr, ErrUnreachable)
 	}
+	if p, there := n.pool.connected(to.Key); there { // by a dial that ended while this one began
+		return p, nil
+	}
 	if n.absent.waits(to, time.Now()) {
 		return Peer{}, fmt.Errorf("dial %s: %w: it did not answer just now", to.Addr, ErrUnreachable)
 	}

@@ -81,11 +81,29 @@ func newPool(self sdk.NodeKey, limit, requests int) *pool {
 func (p *pool) acquire(key sdk.NodeKey) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	c := p.usableLocked(key)
+	if c != nil {
+		c.active++
+	}
+	return c
+}
+
+// connected tells who the peer is, if it has a connection for new requests.
+func (p *pool) connected(key sdk.NodeKey) (Peer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.usableLocked(key); c != nil {
+		return c.peer, true
+	}
+	return Peer{}, false
+}
+
+// usableLocked is the peer's connection for new requests, or nil.
+func (p *pool) usableLocked(key sdk.NodeKey) *conn {
 	c := p.current[key]
 	if c == nil || c.closing || c.over() {
 		return nil
 	}
-	c.active++
 	return c
 }
 

@@ -3,6 +3,8 @@ package dht_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,48 +82,43 @@ func TestRunNeedNotWaitForBootstrap(t *testing.T) {
 	})
 }
 
-// TestJoined, in virtual time: who has somebody to join has joined once it has looked around, and who has nobody
-// has joined at once. Many peers that come by are enough, although the way in leads nowhere.
+// TestJoined, in virtual time: who has somebody to join has joined once it has looked around, also beside addresses
+// at which nobody is, and who has nobody has joined at once. Many peers that come by are enough, although the way
+// in leads nowhere.
 func TestJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, houses := settle(t, 25, dht.Config{})
-		takes := func(addresses []string, meanwhile func(*house)) time.Duration {
+		w.vain = 3 * time.Second
+		someone, nobody := houses[0].self.Addr.String(), "11.255.0.1:4433"
+		for name, c := range map[string]struct {
+			bootstrap []string
+			visitors  int
+			waits     bool
+		}{
+			"somebody":                      {[]string{someone}, 0, false},
+			"somebody and one that is gone": {[]string{nobody, someone}, 0, false},
+			"nowhere to go":                 {nil, 0, false},
+			"nobody there":                  {[]string{nobody}, 0, true},
+			"a few come by":                 {[]string{nobody}, 5, false},
+			"many come by":                  {[]string{nobody}, 25, false},
+		} {
 			a := w.build(t, dht.Config{})
-			go meanwhile(a)
-			go func() { _ = a.Bootstrap(t.Context(), addresses) }()
-			begun := time.Now()
-			a.Joined(t.Context())
-			return time.Since(begun)
-		}
-		nothing := func(*house) {}
-		visited := func(from []*house) func(*house) {
-			return func(a *house) {
-				for _, h := range from {
+			var starting sync.WaitGroup
+			starting.Go(func() { _ = a.Bootstrap(t.Context(), c.bootstrap) })
+			starting.Go(func() {
+				for _, h := range houses[:c.visitors] {
 					a.Observe(h.peer())
 				}
+			})
+			begun := time.Now()
+			a.Joined(t.Context())
+			if took := time.Since(begun); c.waits != (took > time.Second) || took > 10*time.Second {
+				t.Errorf("%s: it waits for %s", name, took)
 			}
-		}
-		someone, nobody := []string{houses[0].self.Addr.String()}, []string{"11.255.0.1:4433"}
-		for name, c := range map[string]struct {
-			took time.Duration
-			want bool // to wait
-		}{
-			"somebody":           {takes(someone, nothing), false},
-			"nowhere to go":      {takes(nil, nothing), false},
-			"nobody there":       {takes(nobody, nothing), true},
-			"a few that come by": {takes(nobody, visited(houses[:5])), true},
-			"many that come by":  {takes(nobody, visited(houses)), false},
-		} {
-			if waits := c.took > 0; waits != c.want {
-				t.Errorf("%s: it waits for %s", name, c.took)
+			if known := len(a.Peers()); slices.Contains(c.bootstrap, someone) && known < 20 {
+				t.Errorf("%s: one that has joined knows %d", name, known)
 			}
-		}
-		a := w.build(t, dht.Config{})
-		if err := a.Bootstrap(t.Context(), someone); err != nil {
-			t.Fatal(err)
-		}
-		if a.Joined(t.Context()); len(a.Peers()) < 25 {
-			t.Errorf("one that has joined knows %d", len(a.Peers()))
+			starting.Wait()
 		}
 	})
 }

@@ -35,23 +35,49 @@ func (d *DHT) Bootstrap(ctx context.Context, addresses []string) error {
 		d.join()
 		return nil
 	}
-	answered, errs := d.dialAll(ctx, addresses, remembered)
+	var answered int
+	var errs []error
+	dialled := make(chan struct{})
+	go func() {
+		defer close(dialled)
+		answered, errs = d.dialAll(ctx, addresses, remembered)
+	}()
+	d.exploreEarly(ctx, dialled)
+	<-dialled
 	d.lookSoon() // also when nobody answered: others may be starting as well
 	if answered == 0 {
 		return fmt.Errorf("%w: %w", ErrNoBootstrap, errors.Join(errs...))
 	}
 	d.explore(ctx)
-	d.join()
 	return nil
+}
+
+// earlyAfter is how long those that are dialled may take until those that have answered are asked for others.
+const earlyAfter = 500 * time.Millisecond
+
+// exploreEarly looks around as soon as somebody has answered where others let us wait: one that is gone takes
+// seconds.
+func (d *DHT) exploreEarly(ctx context.Context, dialled <-chan struct{}) {
+	for {
+		select {
+		case <-dialled:
+			return
+		case <-time.After(earlyAfter):
+		}
+		if !d.alone() {
+			d.explore(ctx)
+			return
+		}
+	}
 }
 
 // joinTime is how long after New nobody waits for this node to join any longer. Whoever was not reached is tried
 // again before.
 const joinTime = 10 * time.Second
 
-// Joined waits until it is of use to ask the network: until a Bootstrap has reached somebody and looked around, or
-// had nowhere to go, or this node has met as many peers as a lookup looks for. Where nobody can be reached it
-// waits for some seconds from the start, and never longer than ctx.
+// Joined waits until it is of use to ask the network: until this node has looked around among peers that answer, or
+// has met as many as a lookup looks for, or Bootstrap had nowhere to go. Where nobody can be reached it waits for
+// some seconds from the start, and never longer than ctx.
 func (d *DHT) Joined(ctx context.Context) {
 	select {
 	case <-d.joined:

@@ -66,13 +66,18 @@ func (d *DHT) Step(ctx context.Context) error {
 // rejoin bootstraps again when nobody is left.
 func (d *DHT) rejoin(ctx context.Context) error {
 	d.mu.Lock()
-	alone := d.core.Alone()
 	addresses := d.bootstrap
 	d.mu.Unlock()
-	if !alone {
+	if !d.alone() {
 		return nil
 	}
 	return d.Bootstrap(ctx, addresses)
+}
+
+func (d *DHT) alone() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Alone()
 }
 
 // pingSilent asks peers that were not heard of for a while whether they live.
@@ -105,6 +110,9 @@ func (d *DHT) explore(ctx context.Context) {
 	d.wait(ctx, func(now time.Time, done func()) *core.Task {
 		return d.core.Explore(now, func(time.Time) { done() })
 	})
+	if !d.alone() {
+		d.join()
+	}
 }
 
 // reannounce publishes pointers to what is held, when it is due: to what this node leads every

@@ -43,7 +43,11 @@ func (d *DHT) Answer(from identity.Contact, req wire.Message) (wire.Message, err
 		}
 		return answer, nil
 	case *wire.StorePointers:
-		a := d.answer(from, core.Question{Kind: core.StorePointers, Pointers: d.verified(q.GetPointers(), ID{})})
+		verified := d.verified(q.GetPointers(), ID{})
+		a := d.answer(from, core.Question{Kind: core.StorePointers, Pointers: verified})
+		for range len(verified) - a.Stored { // somebody else's, or there is no room
+			d.config.Refused(RefusedPointer)
+		}
 		return &wire.StoreAck{Stored: uint32(a.Stored), Refused: uint32(len(q.GetPointers()) - a.Stored)}, nil
 	}
 	return nil, wire.Refuse(wire.Code_UNSUPPORTED, "%s", wire.KindOf(req))

@@ -137,7 +137,7 @@ func (c Config) core(sign func(sdk.TesseraID, time.Time) (wire.Pointer, bool)) c
 
 // What is refused, as Config.Refused is told.
 const (
-	RefusedPointer = "pointer" // one that does not hold, or is for another tessera
+	RefusedPointer = "pointer" // one that does not hold, is for another tessera or of another holder, or has no room
 	RefusedContact = "contact" // one that nobody can have, or without its proof of work
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,7 +161,9 @@ func TestLeadersKeepPointersFresh(t *testing.T) {
 
 func TestForgedPointersAreNotKept(t *testing.T) {
 	w := newTown()
-	a, b := w.build(t, dht.Config{}), w.build(t, dht.Config{})
+	var refused atomic.Int32
+	a := w.build(t, dht.Config{Refused: func(string) { refused.Add(1) }})
+	b := w.build(t, dht.Config{})
 	now := time.Now()
 	good := wire.SignPointer(b.id.Node, tessera(1), b.self, now)
 	forged := []func(*wire.Pointer){
@@ -186,6 +189,13 @@ func TestForgedPointersAreNotKept(t *testing.T) {
 	batch.Pointers = append(batch.Pointers, good.Message())
 	if m, _ = a.Answer(b.self, batch); m.(*wire.StoreAck).GetStored() != 1 {
 		t.Fatalf("the good one is refused: %v", m)
+	}
+	replayed := &wire.StorePointers{Pointers: []*wire.SignedPointer{good.Message()}}
+	if m, _ = a.Answer(w.build(t, dht.Config{}).self, replayed); m.(*wire.StoreAck).GetStored() != 0 {
+		t.Errorf("a replayed one is kept: %v", m)
+	}
+	if n := int(refused.Load()); n != 2*len(forged)+1 {
+		t.Errorf("%d refused pointers are counted, want %d", n, 2*len(forged)+1)
 	}
 	// The same lies told by whoever is asked.
 	c := w.build(t, dht.Config{})

@@ -1108,7 +1108,7 @@ type TesseraHealth struct {
 	SuspectPeers      uint32            `protobuf:"varint,15,opt,name=suspect_peers,json=suspectPeers,proto3" json:"suspectPeers,omitempty"`    // how many silent holders; 0 beside a suspect = not counted
 	Institutional     bool              `protobuf:"varint,16,opt,name=institutional,proto3" json:"institutional,omitempty"`                     // its owner, as this node verified it: never a free rider
 	LeastPriority     uint32            `protobuf:"varint,17,opt,name=least_priority,json=leastPriority,proto3" json:"leastPriority,omitempty"` // the highest a guard raised it to, to which the host raises every order; 0 = none did
-	ExpectedPeers     uint32            `protobuf:"varint,18,opt,name=expected_peers,json=expectedPeers,proto3" json:"expectedPeers,omitempty"` // of the silent holders, those that came back before and are silent for no longer than one interval
+	ExpectedPeers     uint32            `protobuf:"varint,18,opt,name=expected_peers,json=expectedPeers,proto3" json:"expectedPeers,omitempty"` // of the silent holders, those silent for no longer than one interval that came back before, or of whom the habits of others say so
 }
 
 func (x *TesseraHealth) Reset() {

@@ -29,7 +29,7 @@ func TestWhoIsSuspect(t *testing.T) {
 		{"the same fragment twice", []health.Absent{fresh, fresh}, health.Suspects{Peers: 2, Expected: 2, Fragments: 1, Flaps: 2}},
 		{"two copies", []health.Absent{hour, hour, hour}, health.Suspects{Peers: 3, Fragments: 2, Silence: time.Hour}},
 	} {
-		if got := r.Suspects(c.absent, time.Hour, patience); got != c.want {
+		if got := r.Suspects(c.absent, health.Habits{}, time.Hour, patience); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -47,5 +47,37 @@ func TestWhoIsSuspect(t *testing.T) {
 	}
 	if !slices.Equal(order, []int{2, 5, 1}) {
 		t.Errorf("rebuilt in the order %v: of the suspects those away for longest come first", order)
+	}
+}
+
+// TestHabitsOfOthers: where enough of those that were silent are back, one that is silent for the first time is
+// expected back too, for as long as one that came back before.
+func TestHabitsOfOthers(t *testing.T) {
+	r := health.Report{Missing: []health.Missing{{Index: 1, Copies: 1}}}
+	for _, tt := range []struct {
+		back, still int
+		silence     time.Duration
+		expected    int
+	}{
+		{0, 0, 0, 0},
+		{7, 0, 0, 0}, // too few to tell
+		{8, 0, 0, 1},
+		{8, 2, 0, 1},
+		{8, 3, 0, 0}, // too many are not back
+		{40, 10, time.Hour, 1},
+		{40, 10, 61 * time.Minute, 0},
+	} {
+		who := map[int]bool{}
+		for i := range tt.back + tt.still {
+			who[i] = i < tt.back
+		}
+		s := r.Suspects([]health.Absent{{Held: []int{1}, Silence: tt.silence}}, health.HabitsOf(who), time.Hour, 4*time.Hour)
+		if s.Expected != tt.expected || s.Flaps != tt.expected {
+			t.Errorf("%+v: %+v", tt, s)
+		}
+	}
+	absent := []health.Absent{{Held: []int{1}, Flaps: 3}}
+	if s := r.Suspects(absent, health.Habits{Back: 20}, time.Hour, 4*time.Hour); s.Flaps != 3 {
+		t.Errorf("its own habits count first: %+v", s)
 	}
 }

@@ -53,13 +53,13 @@ type ward struct {
 	healthy  int        // of them
 	patients []*patient // those that are not at their target, without what only their examination needed
 	broken   []Failure  // tesseras that cannot be examined at all
-	weather  *sdk.Weather
+	climate  *climate
 }
 
 // check asks all holders, records what they say, and assesses every tessera of ours, a page at a time.
 func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error) {
 	rows, err := s.own(only)
-	w := ward{checked: len(rows), weather: &sdk.Weather{}}
+	w := ward{checked: len(rows), climate: newClimate()}
 	if err != nil {
 		return w, err
 	}
@@ -74,12 +74,12 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 		if err != nil {
 			return w, err
 		}
-		weather, err := s.askHolders(ctx, visits(patients), sample.add)
+		climate, err := s.askHolders(ctx, visits(patients), sample.add)
 		if err != nil {
 			return w, err
 		}
 		w.broken = append(w.broken, broken...)
-		addWeather(w.weather, weather)
+		w.climate.add(climate)
 		for _, p := range patients {
 			readable = append(readable, p.row)
 		}
@@ -88,7 +88,7 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 		return w, err
 	}
 	for page := range slices.Chunk(readable, s.page) {
-		ill, err := s.examineOwn(ctx, page)
+		ill, err := s.examineOwn(ctx, page, w.climate.habits())
 		if err != nil {
 			return w, err
 		}
@@ -98,15 +98,9 @@ func (s *Service) check(ctx context.Context, only []sdk.TesseraID) (ward, error)
 	return w, s.auditWhole(ctx, readable)
 }
 
-func addWeather(sum, w *sdk.Weather) {
-	sum.PeersAsked += w.PeersAsked
-	sum.PeersSilent += w.PeersSilent
-	sum.PeersNewlySilent += w.PeersNewlySilent
-}
-
 // examineOwn judges a page of tesseras, looks for holders it does not know where something is missing, and
 // gives those that are not at their target.
-func (s *Service) examineOwn(ctx context.Context, page []catalog.PlanRow) (ill []*patient, err error) {
+func (s *Service) examineOwn(ctx context.Context, page []catalog.PlanRow, others health.Habits) (ill []*patient, err error) {
 	patients := make([]*patient, len(page))
 	for i, row := range page {
 		patients[i] = &patient{row: row}
@@ -128,7 +122,7 @@ func (s *Service) examineOwn(ctx context.Context, page []catalog.PlanRow) (ill [
 			return nil, err
 		}
 	}
-	return s.summed(ill), nil
+	return s.summed(ill, others), nil
 }
 
 // assessOwn judges tesseras and gives those that are not at their target. What did not count for too long
@@ -149,9 +143,9 @@ func (s *Service) assessOwn(patients []*patient) (ill []*patient, err error) {
 }
 
 // summed takes what the policy has to know from patients, and drops what is too large to be kept of all.
-func (s *Service) summed(patients []*patient) []*patient {
+func (s *Service) summed(patients []*patient, others health.Habits) []*patient {
 	for _, p := range patients {
-		p.health = s.view(p)
+		p.health = s.view(p, others)
 		p.plan, p.holders, p.records = nil, nil, nil
 	}
 	return patients
@@ -205,6 +199,7 @@ func (s *Service) own(only []sdk.TesseraID) (rows []catalog.PlanRow, err error) 
 type visit struct {
 	holder   catalog.Holder // any of its rows
 	patients []*patient
+	silent   time.Time // since when, by any of its rows; zero when it answered the last time
 }
 
 // questions are visits to make, one to each holder.
@@ -225,6 +220,9 @@ func (q *questions) add(h catalog.Holder, about *patient) {
 		q.all = append(q.all, v)
 	}
 	v.patients = append(v.patients, about)
+	if h.SilentSince.After(v.silent) {
+		v.silent = h.SilentSince
+	}
 }
 
 func visits(patients []*patient) []*visit {
@@ -252,10 +250,10 @@ type auditor func(ctx context.Context, holder identity.Contact, claims []claim) 
 
 // askHolders asks every holder once, records what they say all together, lets audit challenge them, and counts
 // how the network looked.
-func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor) (*sdk.Weather, error) {
+func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor) (*climate, error) {
 	var (
-		mu      sync.Mutex // guards weather and all
-		weather sdk.Weather
+		mu      sync.Mutex // guards climate and all
+		climate = newClimate()
 		all     []heard
 		g       errgroup.Group
 	)
@@ -266,13 +264,14 @@ func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, h)
-			weather.PeersAsked++
+			climate.weather.PeersAsked++
 			if !answered {
-				weather.PeersSilent++
+				climate.weather.PeersSilent++
 				if s.newlySilent(v.holder) {
-					weather.PeersNewlySilent++
+					climate.weather.PeersNewlySilent++
 				}
 			}
+			s.noteBack(climate, v, answered)
 			return err
 		})
 	}
@@ -285,7 +284,7 @@ func (s *Service) askHolders(ctx context.Context, visits []*visit, audit auditor
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return &weather, ctx.Err()
+	return climate, ctx.Err()
 }
 
 // heard is what a holder said in one visit.
@@ -410,8 +409,8 @@ func (s *Service) balance(owner sdk.OwnerKey) (balance int64) {
 	return balance
 }
 
-// view is what the policy sees of a tessera.
-func (s *Service) view(p *patient) *sdk.TesseraHealth {
+// view is what the policy sees of a tessera, with what others do who fall silent.
+func (s *Service) view(p *patient, others health.Habits) *sdk.TesseraHealth {
 	id := p.row.Tessera
 	v := &sdk.TesseraHealth{
 		Tessera: id[:], Tier: sdk.FragmentationTier(p.row.Tier),
@@ -427,7 +426,7 @@ func (s *Service) view(p *patient) *sdk.TesseraHealth {
 	if p.kept {
 		v.OwnerBalanceBytes = s.balance(p.row.Owner)
 	}
-	suspects := p.report.Suspects(s.absent(p), s.config.Interval, s.longestGrace())
+	suspects := p.report.Suspects(s.absent(p), others, s.config.Interval, s.longestGrace())
 	v.Suspect, v.SuspectPeers = uint32(suspects.Fragments), uint32(suspects.Peers)
 	v.ExpectedPeers = uint32(suspects.Expected)
 	v.SuspectSinceMs, v.Flaps = uint64(suspects.Silence.Milliseconds()), uint32(suspects.Flaps)

@@ -45,30 +45,30 @@ func (s *Service) Custody(ctx context.Context) error {
 	alive := s.Network.Owners()
 	sample := s.newSample()
 	var due []sdk.TesseraID
-	weather := &sdk.Weather{}
+	climate := newClimate()
 	for page, err := range s.kept() {
 		if err != nil {
 			return err
 		}
-		checked, w, err := s.visitPage(ctx, page, round, alive, sample)
+		checked, seen, err := s.visitPage(ctx, page, round, alive, sample)
 		if err != nil {
 			return err
 		}
 		due = append(due, checked...)
-		addWeather(weather, w)
+		climate.add(seen)
 	}
 	if err := s.auditAll(ctx, sample, s.audit); err != nil {
 		return err
 	}
 	var mine []*patient
 	for page := range slices.Chunk(due, s.page) {
-		ill, err := s.examineKept(ctx, page, alive)
+		ill, err := s.examineKept(ctx, page, alive, climate.habits())
 		if err != nil {
 			return err
 		}
 		mine = append(mine, ill...)
 	}
-	if err := s.healKept(ctx, ward{patients: mine, weather: weather}); err != nil {
+	if err := s.healKept(ctx, ward{patients: mine, climate: climate}); err != nil {
 		return err
 	}
 	s.rounds.forget(s.Now().Add(-memory * s.config.Interval))
@@ -143,7 +143,7 @@ func (s *Service) keptPlan(tx *catalog.Tx, t sdk.TesseraID) (catalog.PlanRow, er
 }
 
 // visitPage asks the holders of what is due in this round and gives the ids of what was asked about, in order.
-func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, alive map[sdk.OwnerKey][]identity.Contact, sample *sample) ([]sdk.TesseraID, *sdk.Weather, error) {
+func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, alive map[sdk.OwnerKey][]identity.Contact, sample *sample) ([]sdk.TesseraID, *climate, error) {
 	due, watched, err := s.duties(page, round, alive)
 	if err != nil {
 		return nil, nil, err
@@ -154,8 +154,8 @@ func (s *Service) visitPage(ctx context.Context, page []keptRow, round int, aliv
 	}
 	due = s.withPlans(append(due, alone...))
 	slices.SortFunc(due, func(a, b *patient) int { return bytes.Compare(a.row.Tessera[:], b.row.Tessera[:]) })
-	weather, err := s.askHolders(ctx, visits(due), sample.add)
-	return tesserasOf(due), weather, err
+	climate, err := s.askHolders(ctx, visits(due), sample.add)
+	return tesserasOf(due), climate, err
 }
 
 // duties tells of a page what is to be checked in this round, and of what others are to be asked whether
@@ -227,7 +227,9 @@ func (s *Service) noteVerified(patients []*patient) {
 }
 
 // examineKept examines a page of what was checked, and gives what falls to this node to repair.
-func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive map[sdk.OwnerKey][]identity.Contact) (mine []*patient, err error) {
+func (s *Service) examineKept(
+	ctx context.Context, ids []sdk.TesseraID, alive map[sdk.OwnerKey][]identity.Contact, others health.Habits,
+) (mine []*patient, err error) {
 	ill, err := s.illOf(ctx, ids, alive)
 	if err != nil {
 		return nil, err
@@ -240,7 +242,7 @@ func (s *Service) examineKept(ctx context.Context, ids []sdk.TesseraID, alive ma
 		s.Log.Info("this node's turn to repair", "tessera", p.row.Tessera.Short(), "position", p.turn.position,
 			"owner_lives", p.turn.owner, "holders", len(p.holders), "deficit", p.report.Deficit)
 	}
-	return s.summed(mine), nil
+	return s.summed(mine, others), nil
 }
 
 // illOf assesses tesseras that were checked, looks for holders it does not know where something is missing, and
@@ -282,17 +284,17 @@ func (s *Service) checkKept(ctx context.Context, only []sdk.TesseraID, w *ward) 
 		patients = append(patients, &patient{row: k.row, mine: k.mine, kept: true, holders: holders})
 	}
 	patients = s.withPlans(patients)
-	weather, err := s.askHolders(ctx, visits(patients), s.auditSome)
+	climate, err := s.askHolders(ctx, visits(patients), s.auditSome)
 	if err != nil {
 		return err
 	}
-	addWeather(w.weather, weather)
+	w.climate.add(climate)
 	ill, err := s.illOf(ctx, tesserasOf(patients), s.Network.Owners())
 	if err != nil {
 		return err
 	}
 	w.checked, w.healthy = w.checked+len(patients), w.healthy+len(patients)-len(ill)
-	w.patients = append(w.patients, s.summed(ill)...)
+	w.patients = append(w.patients, s.summed(ill, w.climate.habits())...)
 	return nil
 }
 

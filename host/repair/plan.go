@@ -27,7 +27,7 @@ func (s *Service) Plan(ctx context.Context) ([]Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine, left, err := s.foreseen()
+	mine, left, err := s.foreseen(w.climate.habits())
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *Service) Plan(ctx context.Context) ([]Planned, error) {
 
 // foreseen gives what is kept here for others and is not at its target as far as this node knows: what it is its
 // turn to repair, and what it leaves to others.
-func (s *Service) foreseen() (mine []*patient, left []Planned, err error) {
+func (s *Service) foreseen(others health.Habits) (mine []*patient, left []Planned, err error) {
 	alive := s.Network.Owners()
 	for page, err := range s.kept() {
 		if err != nil {
@@ -69,7 +69,7 @@ func (s *Service) foreseen() (mine []*patient, left []Planned, err error) {
 				left = append(left, Planned{Tessera: p.row.Tessera, Report: p.report, Wait: wait, Reason: p.turn.words()})
 				continue
 			}
-			mine = append(mine, s.summed([]*patient{p})...)
+			mine = append(mine, s.summed([]*patient{p}, others)...)
 		}
 	}
 	return mine, left, nil

@@ -200,7 +200,7 @@ func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (Summary, error
 func (s *Service) order(ctx context.Context, w ward) ([]order, error) {
 	now := s.Now()
 	request := &sdk.RepairRequest{
-		Weather: w.weather, IntervalMs: uint64(s.config.Interval.Milliseconds()),
+		Weather: w.climate.weather, IntervalMs: uint64(s.config.Interval.Milliseconds()),
 		NowUnixMs: now.UnixMilli(), Seed: uint64(now.UnixNano()), DeficitAllowance: s.config.DeficitAllowance,
 	}
 	asked := map[sdk.TesseraID]*patient{}

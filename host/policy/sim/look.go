@@ -66,9 +66,9 @@ func (w *world) look(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// ask asks every holder, and notes who is silent and who came back.
+// ask asks every holder, and notes who is silent and who came back, and how many did of those that were silent.
 func (w *world) ask() *sdk.Weather {
-	heard, newly := map[*peer]bool{}, map[*peer]bool{}
+	heard, newly, back := map[*peer]bool{}, map[*peer]bool{}, map[*peer]bool{}
 	for _, t := range w.tesseras {
 		if t == nil {
 			continue
@@ -79,15 +79,20 @@ func (w *world) ask() *sdk.Weather {
 			case r.peer.online && !r.silentSince.IsZero():
 				r.silentSince = time.Time{}
 				r.flaps++
+				back[r.peer] = true
 			case !r.peer.online && (r.silentSince.IsZero() || r.peer.met.After(r.silentSince)):
 				if !r.silentSince.IsZero() {
 					r.flaps++ // it was back in between
+					back[r.peer] = true
 				}
 				r.silentSince = w.clock.now
 				newly[r.peer] = true
+			case !r.peer.online && w.clock.now.Sub(r.silentSince) < w.longestGrace():
+				back[r.peer] = false
 			}
 		}
 	}
+	w.habits = health.HabitsOf(back)
 	weather := &sdk.Weather{PeersAsked: uint32(len(heard)), PeersNewlySilent: uint32(len(newly))}
 	for _, answered := range heard {
 		if !answered {
@@ -146,7 +151,7 @@ func (w *world) view(t *tessera) *sdk.TesseraHealth {
 		CostBytes: uint64(w.Shard) * uint64(w.Data+len(t.report.Missing)), Own: true,
 		PeersShort: uint32(max(w.Replicas-t.report.Peers, 0)), Recoverable: t.report.Status != health.Unrecoverable,
 	}
-	suspects := t.report.Suspects(w.absent(t), w.Interval, w.longestGrace())
+	suspects := t.report.Suspects(w.absent(t), w.habits, w.Interval, w.longestGrace())
 	v.Suspect, v.SuspectPeers = uint32(suspects.Fragments), uint32(suspects.Peers)
 	v.ExpectedPeers = uint32(suspects.Expected)
 	v.SuspectSinceMs, v.Flaps = uint64(suspects.Silence.Milliseconds()), uint32(suspects.Flaps)

@@ -28,6 +28,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -195,6 +196,7 @@ type world struct {
 	peers    []*peer    // in their places; who leaves is followed by another at the same place
 	tesseras []*tessera // nil where one is to be published
 	finished []bool     // by place: it was lost, and none follows
+	habits   health.Habits
 
 	out       Result
 	margins   int64

@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/tesseras/tesseras/sdk"
@@ -113,7 +114,8 @@ func (j judge) suspects(h *sdk.TesseraHealth) verdict {
 	}
 	silence += ", grace is " + sdk.DurationText(grace)
 	if h.GetSuspectSinceMs() >= grace {
-		return j.now(h, due, 0, silence+": "+rebuilding(h.GetMissing()))
+		n := givenUp(h)
+		return j.now(h, due, n, silence+": "+rebuilding(cmp.Or(n, h.GetMissing())))
 	}
 	return j.wait(h, grace-h.GetSuspectSinceMs(), silence)
 }
@@ -131,6 +133,16 @@ func (j judge) grace(flaps uint32) uint64 {
 		return 6 * shortest
 	}
 	return sdk.LongestGraceMs(j.interval)
+}
+
+// givenUp is how many fragments are rebuilt where the grace for a silent peer is over, 0 for all that are missing:
+// none for the peers that are expected back, of which each has one at least, and which have been silent for the
+// shortest.
+func givenUp(h *sdk.TesseraHealth) uint32 {
+	if h.GetExpectedPeers() == 0 {
+		return 0
+	}
+	return max(1, h.GetMissing()-min(h.GetMissing(), h.GetExpectedPeers()))
 }
 
 func silentPeers(h *sdk.TesseraHealth) string {

@@ -17,7 +17,7 @@ import (
 const Name = "thinnest-first"
 
 // Version changes whenever the same request may get another answer.
-const Version = "3"
+const Version = "4"
 
 // ThinnestFirst is the default repair policy. It has no settings of its own and keeps no state.
 type ThinnestFirst struct{}

@@ -169,6 +169,18 @@ func TestHalfOfThoseExpectedCount(t *testing.T) {
 	}
 }
 
+// TestWhoIsExpectedIsNotGivenUp: where a silent peer is given up nothing is rebuilt for those that fell silent
+// beside it and are expected back.
+func TestWhoIsExpectedIsNotGivenUp(t *testing.T) {
+	for _, tt := range []struct{ expected, rebuild uint32 }{{0, 0}, {1, 4}, {4, 1}, {5, 1}} {
+		h := silent(0, 3, 5, 96*hour)
+		h.ExpectedPeers, h.Flaps = tt.expected, 2
+		if o := decide(t, ask(24*hour, h)).Orders[0]; o.WaitMs > 0 || o.Rebuild != tt.rebuild {
+			t.Errorf("%d of 5 expected: %+v", tt.expected, o)
+		}
+	}
+}
+
 // TestAwayByChance: where no loss is survived until others return, that is waited for in a calm network, and
 // until the round after the one in which they fell silent; else a little is rebuilt at once.
 func TestAwayByChance(t *testing.T) {

@@ -10,11 +10,14 @@ import (
 
 // The months that are compared to tell what flapping costs.
 const (
-	month   = 30 * day
-	settled = 14 * day // after which a node knows who comes back
-	// later is by how much more patient it is with those: their deaths are the same, and repaired later.
+	month = 30 * day
+	// later is by how much more patient a node is with those that come back: their deaths are the same, and repaired
+	// later.
 	later = 3 * day
 )
+
+// Settled is how old a network is when a node knows who comes back.
+const Settled = 14 * day
 
 // FlappingWorld is a small world in which a share of the peers leaves within a year (negative is none), and another
 // share, drawn afresh each day, is away for eight hours and comes back with its disk: a third of these are away
@@ -25,18 +28,22 @@ func FlappingWorld(seed uint64, afr, share float64, length time.Duration) Config
 	}
 }
 
-// FlappingMonth simulates a month of a network of which a fifth leaves for good within a year, once it is known who
-// comes back, by the default policies. It gives the bytes that repairs move without flapping and with 30 % of it
-// daily. Errors: that of ctx, or that of asking.
-func FlappingMonth(ctx context.Context, seed uint64) (still, steady int64, err error) {
+// FlappingMonth simulates a network of which a fifth leaves for good within a year until it is so old, and a month more,
+// by the default policies. It gives the bytes that repairs of that month move without flapping and with 30 % of it
+// daily. What is repaired later in a network that flaps is counted, so of the very first month, after 0, all that is
+// moved in 33 days. Errors: that of ctx, or that of asking.
+func FlappingMonth(ctx context.Context, seed uint64, after time.Duration) (still, flapping int64, err error) {
 	moved := func(share float64, length time.Duration) int64 {
 		r, failed := runDefault(ctx, FlappingWorld(seed, 0.2, share, length))
 		err = errors.Join(err, failed)
 		return r.RepairBytes
 	}
-	still = moved(0, settled+month) - moved(0, settled)
-	steady = moved(0.3, settled+later+month) - moved(0.3, settled+later)
-	return still, steady, err
+	still, flapping = moved(0, after+month), moved(0.3, after+later+month)
+	if after > 0 {
+		still -= moved(0, after)
+		flapping -= moved(0.3, after+later)
+	}
+	return still, flapping, err
 }
 
 // runDefault is a run by the default policies.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/tesseras/tesseras/host/catalog"
@@ -55,8 +54,7 @@ func clearIndex(dir string, o catalog.Options) (*catalog.Catalog, bool, error) {
 // up meanwhile: beside a manifest of many files and an index that sorts as fast as it can, that is what would
 // take most memory.
 func (s *store) rebuild(ctx context.Context, log *slog.Logger) error {
-	defer debug.FreeOSMemory()
-	defer debug.SetGCPercent(debug.SetGCPercent(40))
+	defer littleGarbage.begin()()
 	_, err := rebuild.Run(ctx, rebuild.Deps{
 		Catalog: s.catalog, Store: s.objects, Archive: s.archive, Documents: s.documents.shelf, Journal: s.journal,
 		Owner: s.id.Owner.Key(), Log: log, Now: time.Now,

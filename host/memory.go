@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 )
 
@@ -42,6 +43,38 @@ func (s *spareMemory) look() (worthIt bool) {
 	s.allocated = now
 	debug.FreeOSMemory()
 	return true
+}
+
+// littleGarbage is the time in which the collector lets less garbage pile up than usual.
+var littleGarbage thrift
+
+const littleGarbagePercent = 40
+
+// thrift is a setting of the whole process, which several of its nodes may want at a time: the last of them puts
+// back what was. The zero value is ready.
+type thrift struct {
+	mu    sync.Mutex // guards below
+	users int
+	usual int // percent
+}
+
+// begin sets it until the function that it gives is called.
+func (s *thrift) begin() (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == 0 {
+		s.usual = debug.SetGCPercent(littleGarbagePercent)
+	}
+	s.users++
+	return s.end
+}
+
+func (s *thrift) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users == 0 {
+		debug.SetGCPercent(s.usual)
+	}
 }
 
 func runtimeBytes(name string) uint64 {

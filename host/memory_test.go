@@ -31,3 +31,20 @@ func TestSpareMemoryIsGivenBack(t *testing.T) {
 		t.Error("nothing was allocated since the last look, and yet it collects")
 	}
 }
+
+// TestThriftEnds: of those who want little garbage at a time the last puts back what was, whatever their order.
+func TestThriftEnds(t *testing.T) {
+	percent := func() uint64 { return runtimeBytes("/gc/gogc:percent") }
+	usual := percent()
+	var s thrift
+	first := s.begin()
+	second := s.begin()
+	first()
+	if percent() != littleGarbagePercent {
+		t.Errorf("%d %% while one of two wants little garbage", percent())
+	}
+	second()
+	if percent() != usual {
+		t.Errorf("%d %% at the end, %d at the beginning", percent(), usual)
+	}
+}

@@ -152,8 +152,8 @@ func TestTheCycleRepairsByItself(t *testing.T) {
 	made := create(t, owner, folder(t, medium))
 	owner.publish(made.ID)
 	lost := v.nodes[3].loses(made.ID)
-	v.eventually("the holder that lost its fragments to get some again", func() bool {
-		return lost == 3 && len(v.nodes[3].held(made.ID)) == 3
+	v.eventually("the fragments that a holder lost to come back, there or elsewhere", func() bool {
+		return lost == 3 && v.placed(made.ID) == 24
 	})
 	v.nodes[6].stop()
 	v.eventually("the fragments of a dead holder to come back", func() bool { return v.placed(made.ID) == 24 })

@@ -31,7 +31,8 @@ var _ kv = (*disk)(nil)
 
 // openDisk is the only place that opens Badger. Conflict detection is off because the catalog has one
 // writer at a time. Tables are not compressed: keys and values are hashes for the most part. What
-// Badger calls its index cache does nothing without encryption; its block cache is what is bounded.
+// Badger calls its index cache does nothing without encryption; its block cache is what is bounded. The lock is
+// ours (dirLock): Badger's own would outlive a close where a process is started at that moment.
 func openDisk(dir string, cache int64, log *slog.Logger) (*disk, error) {
 	opt := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
@@ -45,6 +46,7 @@ func openDisk(dir string, cache int64, log *slog.Logger) (*disk, error) {
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
+		WithBypassLockGuard(true).
 		WithLogger(badgerLog{log})
 	if err := clearUnborn(dir); err != nil {
 		return nil, err

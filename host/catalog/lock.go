@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockName differs from Badger's LOCK also where the case of a name does not count.
 const lockName = "in-use"
 
 const lockPoll = 20 * time.Millisecond
@@ -44,7 +43,12 @@ func lockDir(dir string, wait time.Duration) (*dirLock, error) {
 	}
 }
 
-func (l *dirLock) release() { l.f.Close() }
+// release unlocks before it closes: a process that another goroutine is just starting has the file open too, until
+// it runs its own program.
+func (l *dirLock) release() {
+	_ = unix.Flock(int(l.f.Fd()), unix.LOCK_UN)
+	l.f.Close()
+}
 
 func writeOwner(f *os.File) error {
 	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)

@@ -272,14 +272,10 @@ func (n *Node) RepairPlan(ctx context.Context) ([]localapi.RepairStep, error) {
 }
 
 func (n *Node) repairStep(p repair.Planned) localapi.RepairStep {
-	step := localapi.RepairStep{
-		ID: p.Tessera, Health: string(p.Report.Status), Deficit: p.Report.Deficit,
-		SurvivesPeers: p.Report.Survives.Peers, Fragments: []int{}, Why: p.Reason,
-	}
-	step.Title = localapi.Name(n.titleOf(p.Tessera))
 	wanting, _ := p.Report.Wanting()
-	for _, m := range wanting {
-		step.Fragments = append(step.Fragments, m.Index)
+	step := localapi.RepairStep{
+		ID: p.Tessera, Title: localapi.Name(n.titleOf(p.Tessera)), Health: string(p.Report.Status), Deficit: p.Report.Deficit,
+		SurvivesPeers: p.Report.Survives.Peers, Fragments: health.Indexes(wanting), Why: p.Reason,
 	}
 	switch {
 	case p.Wait > 0:

@@ -31,17 +31,12 @@ type space struct {
 	held    bool  // the ballast is there
 	statfs  func(dir string) (free int64, err error)
 	log     *slog.Logger
-	// rewrites is how many bytes a compaction of level 0 would write now; nil as long as nothing is open.
+	// rewrites is how many bytes a compaction of level 0 would write now; set once the index is open.
 	rewrites func() int64
 }
 
-// floor is the room in bytes below which nothing more is written.
-func (s *space) floor() int64 {
-	if s.rewrites == nil {
-		return writeFloor
-	}
-	return writeFloor + s.rewrites()
-}
+// floor is the room in bytes below which nothing more is written to an open index.
+func (s *space) floor() int64 { return writeFloor + s.rewrites() }
 
 // guard refuses to write below the floor. Above it, it puts a ballast given up earlier back.
 func (s *space) guard() error {

@@ -63,6 +63,15 @@ type Missing struct {
 	Copies int // holders it still needs
 }
 
+// Indexes are those of the fragments that are missing; never nil.
+func Indexes(missing []Missing) []int {
+	out := make([]int, len(missing))
+	for i, m := range missing {
+		out[i] = m.Index
+	}
+	return out
+}
+
 // Assess judges a tessera by its holders; replicas is the least number of distinct peers wanted.
 func Assess(shape Shape, holders []Holder, replicas int) Report {
 	r := Report{Total: shape.Total * shape.Copies}

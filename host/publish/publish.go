@@ -313,15 +313,13 @@ func (s *Service) push(ctx context.Context, plan *fragment.FragmentPlan, spool *
 	}
 	if wanting, newcomers := before.Wanting(); len(wanting) > 0 {
 		var total int64
-		var wanted []int
 		for _, m := range wanting {
 			total += int64(m.Copies) * plan.ShardSize()
-			wanted = append(wanted, m.Index)
 		}
 		pushed := &tally{report: func(n int64) { progress(Pushing, min(n, total), total) }} // one may be surplus
 		found, err := s.Distributor.Distribute(ctx, scatter.Order{
 			Plan: plan, Missing: wanting, Newcomers: newcomers, Intent: sdk.Intent_NEW, Purpose: wire.Purpose_PUBLISH,
-			Prepare: func(ctx context.Context) error { return filled(ctx, fill, plan, wanted) },
+			Prepare: func(ctx context.Context) error { return filled(ctx, fill, plan, health.Indexes(wanting)) },
 			Open:    func(i int) (io.ReadCloser, error) { return spool.Open(i) },
 			Placed:  func(scatter.Placed) { pushed.add(plan.ShardSize()) },
 			Done:    func(i int) { _ = spool.Drop(i) }, // at the latest it goes with the whole spool

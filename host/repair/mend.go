@@ -115,21 +115,13 @@ func (s *Service) room(plan *fragment.FragmentPlan, missing []health.Missing) er
 // copy where it is whole, which costs the network nothing, else from the fragments of peers.
 func (s *Service) rebuild(ctx context.Context, plan *fragment.FragmentPlan, missing []health.Missing, spool *fragment.Spool) error {
 	if plan.Owner() == s.Owner {
-		err := s.encodeOwn(ctx, plan, only{spool, indexes(missing)})
+		err := s.encodeOwn(ctx, plan, only{spool, health.Indexes(missing)})
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		s.Log.Warn("the own copy cannot be coded again, asking peers", "tessera", plan.Tessera.Short(), "err", err)
 	}
 	return s.gatherAgain(ctx, plan, missing, spool)
-}
-
-func indexes(missing []health.Missing) []int {
-	out := make([]int, len(missing))
-	for i, m := range missing {
-		out[i] = m.Index
-	}
-	return out
 }
 
 // encodeOwn codes the owner's own copy into a sink; what is in it counts only when there is no error.
@@ -181,7 +173,7 @@ func (s *Service) gatherAgain(ctx context.Context, plan *fragment.FragmentPlan, 
 		return err
 	}
 	out := map[int]io.Writer{}
-	for _, i := range indexes(missing) {
+	for _, i := range health.Indexes(missing) {
 		w, err := spool.Create(i)
 		if err != nil {
 			return err

@@ -33,6 +33,10 @@ type policies struct {
 	standard  policy.Policy // the default policies; open while one of the two has them
 }
 
+// WithDeadlines gives policies other deadlines than the standard ones; tests of what policies decide do, for
+// a busy machine starves a program for longer than an operator would wait for it.
+func WithDeadlines(d policy.Deadlines) Option { return func(n *Node) { n.loader.deadlines = d } }
+
 // openPolicies loads the policies and opens the log of what they decide. A policy that cannot be
 // loaded counts as one that fails: the node works by its fallbacks, and says so.
 func (n *Node) openPolicies(ctx context.Context) (err error) {
@@ -41,7 +45,7 @@ func (n *Node) openPolicies(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.loader = policyLoader{cacheDirs: n.cacheDirs(), log: n.log}
+	p.loader.cacheDirs, p.loader.log = n.cacheDirs(), n.log
 	p.inForce = n.cfg.Policy
 	chain, err := p.loader.load(ctx, p.inForce, p.lent.lend())
 	if err != nil {
@@ -122,6 +126,7 @@ func (p *policies) close() error {
 // policyLoader takes policies into use as the operator lists them.
 type policyLoader struct {
 	cacheDirs []string // of compiled modules, the best first
+	deadlines policy.Deadlines
 	log       *slog.Logger
 	// strict makes a policy that cannot be loaded an error; else its place is held by one that fails.
 	strict bool
@@ -136,7 +141,7 @@ func (l policyLoader) load(ctx context.Context, cfg config.Policy, standard poli
 			c, err = policy.Config{}, errors.Join(err, fresh.Close())
 		}
 	}()
-	c.NoDefaults = !cfg.Defaults
+	c.NoDefaults, c.Deadlines = !cfg.Defaults, l.deadlines
 	if cfg.Defaults {
 		if standard == nil {
 			if standard, err = l.standard(ctx); err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/tesseras/tesseras/host/config"
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/localapi"
+	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/host/vfs"
 	"github.com/tesseras/tesseras/sdk"
@@ -149,11 +150,13 @@ type shared struct {
 
 var common shared
 
-// policies has a node share the default policies, unless the test is about them.
+// policies has a node share the default policies, unless the test is about them, and wait for any policy as
+// long as a busy machine needs.
 func (v *village) policies() []host.Option {
 	v.t.Helper()
+	unhurried := host.WithDeadlines(policy.Deadlines{Place: time.Minute, Admit: time.Minute, Repair: time.Minute})
 	if v.ownPolicies {
-		return nil
+		return []host.Option{unhurried}
 	}
 	common.once.Do(func() {
 		common.defaults, common.err = host.LoadDefaults(context.Background(), slog.New(slog.DiscardHandler))
@@ -161,7 +164,7 @@ func (v *village) policies() []host.Option {
 	if common.err != nil {
 		v.t.Fatal(common.err)
 	}
-	return []host.Option{host.WithDefaults(common.defaults)}
+	return []host.Option{unhurried, host.WithDefaults(common.defaults)}
 }
 
 func (s *shared) close() {

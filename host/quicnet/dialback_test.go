@@ -12,6 +12,7 @@ import (
 
 // TestDialBack: a peer tells whether strangers get through, dials nobody else, and not for ever.
 func TestDialBack(t *testing.T) {
+	t.Parallel()
 	a, b := node(t, quicnet.Config{}), node(t, quicnet.Config{})
 	tried, reached, err := a.DialBack(t.Context(), b.Self())
 	if err != nil || !reached || tried != a.Addr() {

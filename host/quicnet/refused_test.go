@@ -89,7 +89,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 		quicnet.RefusedALPN:        {quicnet.Config{}, shown("h3", good)},
 		quicnet.RefusedCertificate: {quicnet.Config{}, shown(wire.ALPN, twice)},
 		quicnet.RefusedWork:        {quicnet.Config{PowBits: 60}, shown(wire.ALPN, good)},
-		quicnet.RefusedHandshake: {quicnet.Config{SourceHandshakes: 0.1}, func(t *testing.T, n *quicnet.Net) {
+		quicnet.RefusedHandshake: {quicnet.Config{SourceHandshakes: 0.001}, func(t *testing.T, n *quicnet.Net) {
 			for range 40 { // sixteen at once, of this computer
 				shown(wire.ALPN, good)(t, n)
 			}
@@ -109,7 +109,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 			waitUntil(t, func() bool { return n.Stats().Active == 1 })
 			member(t, n, func(*wire.Hello) {})
 		}},
-		quicnet.RefusedRate:  {quicnet.Config{SourceRequests: 0.1}, calls(40)},
+		quicnet.RefusedRate:  {quicnet.Config{SourceRequests: 0.001}, calls(40)},
 		quicnet.RefusedShare: {quicnet.Config{MaxRequests: 1}, calls(3)},
 		quicnet.RefusedClaim: {quicnet.Config{}, said(func(h *wire.Hello) { h.Listen = nowhere })},
 		quicnet.RefusedView:  {quicnet.Config{}, said(func(h *wire.Hello) { h.Seen = wire.NewAddress(netip.MustParseAddrPort("0.0.0.0:1")) })},

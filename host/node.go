@@ -59,6 +59,7 @@ type Node struct {
 	repairer  *repair.Service
 	healer    *heal.Service
 	cycle     *cycle.Cycle
+	doorbell  *cycle.Doorbell // of newcomers
 	announcer *announcer
 	suspects  *suspects
 	opened    time.Time
@@ -242,6 +243,7 @@ func (n *Node) joinServices() {
 		cycle.Step{Name: "heal", Run: n.healer.Step},
 		cycle.Step{Name: "note", Run: n.noteRound},
 	)...)
+	n.doorbell = cycle.NewDoorbell()
 	n.scrubber.Hurry = n.cycle.Awaited
 	door := behindDisk{n.net, n.disk}
 	serveCustody(door, keeper)
@@ -281,8 +283,16 @@ func (n *Node) met(p quicnet.Peer) {
 	news := !known || before.Silent > 0 || before.LastSeen.Before(n.opened) || before.Contact.Addr != p.Contact.Addr
 	switch {
 	case n.publisher.Awaits(p.Contact.Key),
-		n.waiting.Load() > 0 && (news || !p.Dialed),
-		news && n.unfinished():
+		n.waiting.Load() > 0 && (news || !p.Dialed):
+		n.cycle.Wake()
+	case news:
+		n.doorbell.Ring()
+	}
+}
+
+// welcome asks for a round where somebody who came may be of use.
+func (n *Node) welcome() {
+	if n.unfinished() {
 		n.cycle.Wake()
 	}
 }
@@ -400,6 +410,7 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { return n.dht.Run(gctx) })
 	g.Go(func() error { n.announcer.run(gctx); return nil })
 	g.Go(func() error { n.cycle.Run(gctx); return nil })
+	g.Go(func() error { n.doorbell.Run(gctx, n.welcome); return nil })
 	g.Go(func() error { n.institutions.Run(gctx); return nil })
 	g.Go(func() error { n.suspects.run(gctx); return nil })
 	g.Go(func() error { n.checkOwnClaim(gctx); return nil })

@@ -107,7 +107,7 @@ func TestNobodyIsThereAtFirst(t *testing.T) {
 	for range 7 {
 		v.add()
 	}
-	owner.healthy()
+	v.eventually("the round that newcomers bring about", func() bool { return owner.status(made.ID).Health == "healthy" })
 }
 
 func TestAPublishIsCutShortAndGoesOn(t *testing.T) {

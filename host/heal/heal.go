@@ -20,6 +20,7 @@ import (
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/catalog"
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/fragment"
 	"github.com/tesseras/tesseras/host/tessera"
 	"github.com/tesseras/tesseras/sdk"
 )
@@ -310,26 +311,7 @@ func open(ctx context.Context, from Collected, index int) (io.ReadCloser, error)
 	if from.Has(index) {
 		return from.Open(index)
 	}
-	r, w := io.Pipe()
-	c := &computed{PipeReader: r, done: make(chan struct{})}
-	go func() {
-		defer close(c.done)
-		w.CloseWithError(from.Rebuild(ctx, map[int]io.Writer{index: w}))
-	}()
-	return c, nil
-}
-
-// computed is a fragment that is being computed.
-type computed struct {
-	*io.PipeReader
-	done chan struct{}
-}
-
-// Close implements io.Closer. It returns when nothing is read any more.
-func (c *computed) Close() error {
-	err := c.PipeReader.Close()
-	<-c.done
-	return err
+	return fragment.Piped(func(w io.Writer) error { return from.Rebuild(ctx, map[int]io.Writer{index: w}) }), nil
 }
 
 // keep stores what has the right hash, and takes back that it is damaged.
@@ -355,16 +337,10 @@ func (s *Service) keep(ctx context.Context, r io.Reader, h digest.Hash) (healed 
 func (s *Service) files(ctx context.Context, from Collected, p *patient) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, w := io.Pipe()
-	decoded := make(chan struct{})
-	go func() {
-		defer close(decoded)
-		w.CloseWithError(from.Decode(ctx, w))
-	}()
+	packed := fragment.Piped(func(w io.Writer) error { return from.Decode(ctx, w) })
+	defer packed.Close() // before what it reads is discarded
 	t := &taker{s: s, ctx: ctx, p: p}
-	err := tessera.Unpack(ctx, r, t)
-	r.CloseWithError(err)
-	<-decoded // it reads what is discarded next
+	err := tessera.Unpack(ctx, packed, t)
 	return t.healed, err
 }
 

@@ -260,8 +260,7 @@ func (s *Service) resume(ctx context.Context, m *tessera.Manifest, p fragment.Pa
 
 // packed is the packed tessera as a stream; closing it stops the packing.
 func (s *Service) packed(ctx context.Context, id sdk.TesseraID, read func(n int64)) io.ReadCloser {
-	r, w := io.Pipe()
-	go func() { w.CloseWithError(s.Archive.Pack(ctx, id, w)) }()
+	r := fragment.Piped(func(w io.Writer) error { return s.Archive.Pack(ctx, id, w) })
 	return &counted{ReadCloser: r, report: read}
 }
 

@@ -126,14 +126,9 @@ func (s *Service) rebuild(ctx context.Context, plan *fragment.FragmentPlan, miss
 
 // encodeOwn codes the owner's own copy into a sink; what is in it counts only when there is no error.
 func (s *Service) encodeOwn(ctx context.Context, plan *fragment.FragmentPlan, sink fragment.Sink) error {
-	r, w := io.Pipe()
-	packed := make(chan struct{})
-	go func() {
-		defer close(packed)
-		w.CloseWithError(s.Archive.Pack(ctx, plan.Tessera, w))
-	}()
-	defer func() { r.Close(); <-packed }()
-	hashes, err := fragment.Encode(ctx, plan.Params, r, sink)
+	packed := fragment.Piped(func(w io.Writer) error { return s.Archive.Pack(ctx, plan.Tessera, w) })
+	defer packed.Close()
+	hashes, err := fragment.Encode(ctx, plan.Params, packed, sink)
 	if err != nil {
 		return err
 	}

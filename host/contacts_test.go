@@ -12,14 +12,22 @@ import (
 	"github.com/tesseras/tesseras/sdk"
 )
 
-// TestContactsAreKept with what a start chooses by: since when they are known, and whether they answer.
+// TestContactsAreKept on disk, for whoever opens the index next, with what a start chooses by: since when they
+// are known, and whether they answer.
 func TestContactsAreKept(t *testing.T) {
-	c, err := catalog.OpenMemory(catalog.Options{})
-	if err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	open := func() (contacts, func()) {
+		t.Helper()
+		c, err := catalog.Open(dir, catalog.Options{Ballast: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return contacts{c}, func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	book := contacts{c}
 	known := func(n byte) dht.Known {
 		return dht.Known{
 			Contact: identity.Contact{Key: sdk.NodeKey{n}, Nonce: 3, Addr: netip.MustParseAddrPort("192.0.2.1:4433")},
@@ -28,11 +36,16 @@ func TestContactsAreKept(t *testing.T) {
 		}
 	}
 	for _, peers := range [][]dht.Known{{known(1), known(2)}, {known(2), known(3)}} {
-		if err := book.Save(t.Context(), peers); err != nil {
+		book, done := open()
+		err := book.Save(t.Context(), peers)
+		done()
+		if err != nil {
 			t.Fatal(err)
 		}
+		book, done = open()
 		if got, err := book.Load(t.Context()); err != nil || !reflect.DeepEqual(got, peers) {
 			t.Errorf("saved %+v, loaded %+v, %v", peers, got, err)
 		}
+		done()
 	}
 }

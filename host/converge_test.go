@@ -65,7 +65,8 @@ func TestManyNodesConverge(t *testing.T) {
 }
 
 // crossroads is a network of what others see of a node, which is the same as in a whole one: identity,
-// transport, DHT, and its contacts in an index on disk. Whole nodes are too heavy where there are so many.
+// transport, DHT, and its contacts in an index. Whole nodes are too heavy where there are so many, and so are
+// indexes on disk.
 type crossroads struct {
 	t       *testing.T
 	bind    func(listen string) (net.PacketConn, error)
@@ -77,8 +78,8 @@ type crossroads struct {
 // facade is one node of a crossroads.
 type facade struct {
 	id   *identity.Identity
-	at   string // where it listens
-	dir  string // of its index
+	at   string     // where it listens
+	kept dht.Memory // in its index, which it finds again when it starts again
 	held []sdk.TesseraID
 	net  *quicnet.Net
 	dht  *dht.DHT
@@ -92,9 +93,14 @@ func (c *crossroads) build() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	index, err := catalog.OpenMemory(catalog.Options{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = index.Close() })
 	n := len(c.nodes)
 	ip := netip.AddrFrom4([4]byte{11, byte(1 + n>>8), byte(n), 1})
-	c.nodes = append(c.nodes, &facade{id: id, at: netip.AddrPortFrom(ip, 4433).String(), dir: c.t.TempDir()})
+	c.nodes = append(c.nodes, &facade{id: id, at: netip.AddrPortFrom(ip, 4433).String(), kept: host.Contacts(index)})
 }
 
 // announcers has some of the nodes hold a tessera each.
@@ -127,7 +133,7 @@ func (c *crossroads) start(f *facade, bootstrap ...string) {
 		c.t.Fatal(err)
 	}
 	f.dht = dht.New(f.net, f.id.Node, dht.Config{
-		PowBits: powBits, Memory: shelf(f.dir),
+		PowBits: powBits, Memory: f.kept,
 		Holdings: func(context.Context) ([]sdk.TesseraID, error) { return f.held, nil },
 	})
 	f.dht.Register(f.net)
@@ -149,32 +155,6 @@ func (c *crossroads) start(f *facade, bootstrap ...string) {
 		}
 		f.dht.Close()
 	}
-}
-
-// shelf is the folder of an index that is only open while contacts are read or written: open ones would take
-// most of the memory.
-type shelf string
-
-// Load implements dht.Memory.
-func (s shelf) Load(ctx context.Context) (known []dht.Known, err error) {
-	err = s.open(func(m dht.Memory) error {
-		known, err = m.Load(ctx)
-		return err
-	})
-	return known, err
-}
-
-// Save implements dht.Memory.
-func (s shelf) Save(ctx context.Context, peers []dht.Known) error {
-	return s.open(func(m dht.Memory) error { return m.Save(ctx, peers) })
-}
-
-func (s shelf) open(use func(dht.Memory) error) error {
-	index, err := catalog.Open(string(s), catalog.Options{Ballast: -1})
-	if err != nil {
-		return err
-	}
-	return errors.Join(use(host.Contacts(index)), index.Close())
 }
 
 func (c *crossroads) running() (out []*facade) {

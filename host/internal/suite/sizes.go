@@ -82,7 +82,7 @@ var (
 	// Exchanges of honest nodes with one that is flooded (G22).
 	Flooded = Size{60, 2_000}
 
-	// Nodes that converge in memory: identity, transport, DHT and contacts on disk.
+	// Nodes that converge in memory: identity, transport, DHT and contacts.
 	Converging = Size{100, 500}
 
 	// Combinations of fragments that salvage is given.

@@ -135,6 +135,9 @@ func (t tally) most() netip.AddrPort {
 
 // onThisComputer tells whether an interface has an address.
 func onThisComputer(ip netip.Addr) bool {
+	if ip.IsLoopback() {
+		return true
+	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		return false
@@ -144,5 +147,5 @@ func onThisComputer(ip netip.Addr) bool {
 			return true
 		}
 	}
-	return ip.IsLoopback()
+	return false
 }

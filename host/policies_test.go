@@ -41,8 +41,8 @@ func (w *builds) build() (err error) {
 	if w.dir, err = os.MkdirTemp("", "tesseras-test-"); err != nil {
 		return err
 	}
-	for kind, flags := range map[string][]string{"wasm": {"-buildmode=c-shared", "-ldflags=-s -w"}, "process": nil} {
-		args := append([]string{"build", "-trimpath", "-o", filepath.Join(w.dir, kind)}, flags...)
+	for kind, flags := range map[string][]string{"wasm": {"-buildmode=c-shared"}, "process": nil} {
+		args := append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(w.dir, kind)}, flags...)
 		cmd := exec.Command("go", append(args, "./testdata/contrary")...)
 		if cmd.Env = os.Environ(); kind == "wasm" {
 			cmd.Env = append(cmd.Env, "GOOS=wasip1", "GOARCH=wasm")

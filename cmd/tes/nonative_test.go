@@ -19,7 +19,7 @@ func TestWithoutTheLinkedPolicies(t *testing.T) {
 	f := newFolk(t)
 	f.program = filepath.Join(t.TempDir(), "tes")
 	shop.compute(func() {
-		if said, err := exec.Command("go", "build", "-tags", "tesseras_nonative", "-o", f.program, ".").CombinedOutput(); err != nil {
+		if said, err := exec.Command("go", "build", "-tags", "tesseras_nonative", "-ldflags=-s -w", "-o", f.program, ".").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, said)
 		}
 	})

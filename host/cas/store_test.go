@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,9 +15,15 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/internal/suite"
 )
 
 var ctx = context.Background()
+
+func TestMain(m *testing.M) {
+	suite.CollectLess()
+	os.Exit(m.Run())
+}
 
 func open(t testing.TB, d *disk) *Store {
 	t.Helper()

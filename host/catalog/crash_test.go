@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	suite.CollectLess()
 	os.Exit(m.Run())
 }
 

@@ -3,6 +3,7 @@ package holders_test
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/tesseras/tesseras/host/health"
 	"github.com/tesseras/tesseras/host/holders"
 	"github.com/tesseras/tesseras/host/identity"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/proof"
 	"github.com/tesseras/tesseras/host/wire"
 	"github.com/tesseras/tesseras/sdk"
@@ -24,6 +26,11 @@ var (
 )
 
 const shard = 100
+
+func TestMain(m *testing.M) {
+	suite.CollectLess()
+	os.Exit(m.Run())
+}
 
 type books struct {
 	*holders.Book

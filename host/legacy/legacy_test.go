@@ -352,5 +352,6 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	suite.CollectLess()
 	os.Exit(m.Run())
 }

@@ -2,12 +2,19 @@ package wire_test
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/tesseras/tesseras/host/internal/bombard"
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/wire"
 )
+
+func TestMain(m *testing.M) {
+	suite.CollectLess()
+	os.Exit(m.Run())
+}
 
 // TestStrangersMessages (G9): every message, and whole streams, with header and all.
 func TestStrangersMessages(t *testing.T) {

@@ -3,15 +3,22 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/tesseras/tesseras/host/internal/suite"
 	"github.com/tesseras/tesseras/host/policy"
 	"github.com/tesseras/tesseras/host/policy/native"
 	"github.com/tesseras/tesseras/host/policy/sim"
 	"github.com/tesseras/tesseras/plugins"
 	"github.com/tesseras/tesseras/sdk"
 )
+
+func TestMain(m *testing.M) {
+	suite.CollectLess()
+	os.Exit(m.Run())
+}
 
 func simulate(t *testing.T, chain policy.Config, c sim.Config) (sim.Result, error) {
 	t.Helper()

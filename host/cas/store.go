@@ -18,9 +18,11 @@ package cas
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -188,13 +190,13 @@ func (s *Store) Room(need uint64) error {
 // tempName is a name nobody else uses.
 func (s *Store) tempName() string {
 	n := s.seq.Add(1)
-	return fmt.Sprintf("%s/%s-%d", tmpFolderOf(n), s.run, n)
+	return tmpFolderOf(n) + "/" + s.run + "-" + strconv.FormatUint(n, 10)
 }
 
-func tmpFolderOf(n uint64) string { return fmt.Sprintf("%s/%x", tmpFolder, n%tmpFolders) }
+func tmpFolderOf(n uint64) string { return tmpFolder + "/" + strconv.FormatUint(n%tmpFolders, 16) }
 
 // folderOf is the folder of an object.
-func folderOf(h digest.Hash) string { return fmt.Sprintf("%s/%02x", folder, h[0]) }
+func folderOf(h digest.Hash) string { return folder + "/" + hex.EncodeToString(h[:1]) }
 
 // Path is where the object of a hash lies, relative to the root of the file system.
 func Path(h digest.Hash) string { return folderOf(h) + "/" + h.String() + suffix }

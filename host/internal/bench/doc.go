@@ -28,6 +28,11 @@
 // CPU is the same ratio in processor time of all processes taken together. On a busy computer it is
 // the steadier of the two; it says nothing where a step waits for the disk.
 //
+// On an ext4 without a journal the kernel leaves inodes alone for some minutes after their files were
+// deleted, and steps over them one by one for each file that is made in the same part of the disk. Where
+// much was deleted lately, -dir had better be a new folder in the root of such a disk: new ones there are
+// put into parts of their own.
+//
 // The peers are real processes of this same program, each with a data directory and an address of its
 // own. All of them end with the bench, also when it is killed; its temporary folder goes with it unless
 // it is killed.

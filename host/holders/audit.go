@@ -90,8 +90,10 @@ func (b *Book) judge(tx *catalog.Tx, holder sdk.NodeKey, r Result) (proven bool,
 	switch f := &h.Fragments[at]; r.Outcome {
 	case proof.Proven:
 		f.Proven, f.Failed, f.Lapsed = b.now(), time.Time{}, time.Time{}
+		b.losses.madeGood(h.Tessera, holder, f.Index)
 	case proof.Failed:
 		f.Acked, f.Proven, f.Failed = time.Time{}, time.Time{}, b.now()
+		b.losses.note(h, []int{f.Index}, b.now())
 	default:
 		return hasProof(h), nil
 	}

@@ -53,6 +53,7 @@ type Book struct {
 	config  Config
 	now     func() time.Time
 	proofs  proofs
+	losses  losses
 }
 
 // New returns a Book for the owner self.
@@ -83,7 +84,7 @@ func (b *Book) Acknowledge(holder identity.Contact, r wire.Receipt) error {
 	if err := b.noteMet(holder); err != nil {
 		return err
 	}
-	return b.catalog.Update(func(tx *catalog.Tx) error {
+	err = b.catalog.Update(func(tx *catalog.Tx) error {
 		h, err := tx.Holder(r.Tessera, holder.Key)
 		if errors.Is(err, catalog.ErrNotFound) {
 			h, err = catalog.Holder{Tessera: r.Tessera, Key: holder.Key}, nil
@@ -107,6 +108,10 @@ func (b *Book) Acknowledge(holder identity.Contact, r wire.Receipt) error {
 		}
 		return b.putAcknowledged(tx, h)
 	})
+	if err == nil {
+		b.losses.madeGood(r.Tessera, holder.Key, int(r.Index))
+	}
+	return err
 }
 
 // putAcknowledged writes a holder that gave a receipt. Where a tessera has too many holders those make room
@@ -274,7 +279,7 @@ func (b *Book) restateEach(part [][]said, wanted func(said, catalog.Holder, bool
 func (b *Book) restateAll(
 	tx *catalog.Tx, known []catalog.Holder, all []said, wanted func(said, catalog.Holder, bool) bool, changed []catalog.Holder,
 ) ([]catalog.Holder, error) {
-	t := all[0].Tessera
+	t, everybody := all[0].Tessera, known
 	for _, s := range all {
 		h, is := catalog.Holder{Tessera: t, Key: s.by.Holder.Key}, false
 		for len(known) > 0 && bytes.Compare(known[0].Key[:], h.Key[:]) < 0 {
@@ -290,6 +295,7 @@ func (b *Book) restateAll(
 		if err != nil {
 			return changed, err
 		}
+		b.losses.note(now, lostSince(h, now, everybody), now.LastSeen)
 		if keep {
 			changed = append(changed, now)
 		}

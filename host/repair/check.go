@@ -40,6 +40,7 @@ type patient struct {
 
 	kept bool  // for somebody else
 	mine []int // fragments on this node, where it is a holder
+	lost bool  // others that were on it are damaged or gone
 	turn turn
 }
 

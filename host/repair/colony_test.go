@@ -214,6 +214,18 @@ func (m *settler) spoils() {
 	m.store[index] = b
 }
 
+// misses deletes one of a settler's shards on the disk. It notices, and owns up to it.
+func (m *settler) misses(index int) {
+	m.c.t.Helper()
+	delete(m.store, index)
+	err := m.catalog.Update(func(tx *catalog.Tx) error {
+		return tx.PutDamage(catalog.Damage{Hash: m.c.plan.Fragments[index], Found: m.c.clock, Lost: true})
+	})
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+}
+
 // whole tells whether a settler has the very bytes of a shard.
 func (m *settler) whole(index int) bool { return bytes.Equal(m.store[index], m.c.shards[index]) }
 
@@ -360,7 +372,7 @@ func (l *link) Attest(_ context.Context, to identity.Contact, ids []sdk.TesseraI
 	}
 	h := wire.Holding{Tessera: l.c.plan.Tessera}
 	err = o.catalog.View(func(tx *catalog.Tx) error {
-		for f, err := range tx.Fragments(h.Tessera) {
+		for f, err := range tx.WholeFragments(tx.Fragments(h.Tessera)) {
 			if err != nil {
 				return err
 			}

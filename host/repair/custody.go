@@ -72,6 +72,7 @@ func (s *Service) Custody(ctx context.Context) error {
 		return err
 	}
 	s.rounds.forget(s.Now().Add(-memory * s.config.Interval))
+	s.Book.ForgetLosses()
 	return s.roundDone(round)
 }
 
@@ -366,6 +367,23 @@ func (s *Service) keptOne(id sdk.TesseraID) (k keptRow, err error) {
 		return nil
 	})
 	return k, err
+}
+
+// lostHere tells whether fragments of a tessera are known to be damaged here.
+func (s *Service) lostHere(id sdk.TesseraID) (lost bool, err error) {
+	err = s.Catalog.View(func(tx *catalog.Tx) error {
+		for f, err := range tx.Fragments(id) {
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Damage(f.Hash); !errors.Is(err, catalog.ErrNotFound) {
+				lost = true
+				return err
+			}
+		}
+		return nil
+	})
+	return lost, err
 }
 
 // assess judges a tessera by its holders, this node among them where it is one.

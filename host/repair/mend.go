@@ -85,6 +85,7 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 // asHolder lets a repair by a holder say what it holds, and take what falls to itself.
 func (s *Service) asHolder(o *scatter.Order, p *patient) {
 	self := s.Network.Self(p.row.Tessera)
+	self.Last = p.lost
 	o.Self, o.SelfHolds, o.Holds = &self, p.mine, p.mine[0]+1
 	o.Keep = func(ctx context.Context, index int, body io.Reader) error {
 		return s.Keeper.Keep(ctx, p.plan, index, body)

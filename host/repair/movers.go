@@ -71,6 +71,9 @@ func (s *Service) claim(ctx context.Context, p *patient) (mine bool, err error) 
 		return false, err
 	}
 	p.mine = k.mine
+	if p.lost, err = s.lostHere(p.row.Tessera); err != nil {
+		return false, err
+	}
 	if err := errors.Join(s.assess(p), s.readPlan(p)); err != nil {
 		return false, err
 	}

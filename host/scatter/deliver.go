@@ -112,7 +112,7 @@ func (d *delivery) try(ctx context.Context, to sdk.NodeID, more bool) {
 func (r *run) known(p identity.Contact) (failed, slow bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.failed[p], r.slow[p]
+	return r.failed[p], r.aside[p]
 }
 
 func (d *delivery) start(ctx context.Context, to Candidate) {
@@ -177,7 +177,7 @@ func (d *delivery) hedge(ctx context.Context) {
 		return
 	}
 	d.mu.Lock()
-	d.slow[latest.to.Peer] = true
+	d.aside[latest.to.Peer] = true
 	d.mu.Unlock()
 	to, more := d.placement.Beside(d.fragment, d.to)
 	if !more {

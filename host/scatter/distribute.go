@@ -69,7 +69,8 @@ type Order struct {
 	Done func(index int)
 }
 
-// Distribute finds holders for what is missing. The result is true also beside an error.
+// Distribute finds holders for what is missing. Who lately lost a fragment of the tessera gets one only where nobody
+// else takes it. The result is true also beside an error.
 func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 	rows, err := d.book.Of(o.Plan.Tessera)
 	if err != nil {
@@ -88,10 +89,15 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 		ShardSize: o.Plan.ShardSize(), Missing: o.Missing, Intent: o.Intent, Caps: d.config.Caps,
 		AtMost: o.Newcomers, Prepare: o.Prepare, Done: o.Done,
 	}
+	lost := map[sdk.NodeKey]bool{}
+	for _, l := range d.book.Lost(o.Plan.Tessera) {
+		lost[l.Key] = true
+	}
 	views := map[sdk.NodeKey]*sdk.Candidate{}
 	for _, c := range candidates {
 		views[c.Peer.Key] = c.View
 		if !out[c.Peer.Key] {
+			c.Last = c.Last || lost[c.Peer.Key]
 			job.Candidates = append(job.Candidates, c)
 		}
 	}
@@ -101,7 +107,11 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 			job.Candidates = append(job.Candidates, *o.Self)
 		}
 	}
-	if take := min(o.Newcomers, len(job.Candidates)); take > 0 { // their share, or they would be the fullest next
+	come := len(job.Candidates)
+	if first := countFirst(job.Candidates); first > 0 {
+		come = first
+	}
+	if take := min(o.Newcomers, come); take > 0 { // their share, or they would be the fullest next
 		job.Missing = health.ForNewcomers(o.Missing, take, o.Newcomers)
 	}
 	for _, h := range rows {
@@ -119,6 +129,16 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 		return nil
 	}
 	return Run(ctx, d.placer, d.config.Concurrent, job)
+}
+
+// countFirst counts those that are not the last to take part.
+func countFirst(all []Candidate) (n int) {
+	for _, c := range all {
+		if !c.Last {
+			n++
+		}
+	}
+	return n
 }
 
 func (d *Distributor) send(ctx context.Context, to identity.Contact, index int, o Order, moved func(int)) error {

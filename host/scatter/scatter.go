@@ -3,8 +3,8 @@
 // It asks the placement policy and pushes with bounded concurrency. What is refused goes to the policy's
 // alternates, the host's rules checked again each time, and so does what a peer is far slower with than
 // others are: whoever takes it first has it. For the rest the policy is asked anew, with the peers that
-// failed left out and those that took something counted. What cannot be placed is reported, never
-// forgotten.
+// failed left out and those that took something counted. Who lately lost a fragment of the tessera is asked when
+// nobody else is left. What cannot be placed is reported, never forgotten.
 package scatter
 
 import (
@@ -33,6 +33,7 @@ type Placer interface {
 type Candidate struct {
 	Peer identity.Contact
 	View *sdk.Candidate // Id is the peer's node id
+	Last bool           // it takes part only where nobody else is left
 }
 
 // Job is a set of fragments of one tessera that need holders.
@@ -104,7 +105,12 @@ func Run(ctx context.Context, placer Placer, concurrent int, job Job) (Result, e
 		holdings:   cloneHoldings(job.Holdings),
 		field:      tempo.NewField(job.ShardSize),
 		failed:     map[identity.Contact]bool{},
-		slow:       map[identity.Contact]bool{},
+		aside:      map[identity.Contact]bool{},
+	}
+	for _, c := range job.Candidates {
+		if c.Last {
+			r.aside[c.Peer] = true
+		}
 	}
 	err := r.rounds(ctx)
 	r.result.Left = r.left
@@ -120,12 +126,12 @@ type run struct {
 	holdings   []*sdk.Holding
 	prepared   bool
 	field      *tempo.Field
-	readmitted bool // the slow ones: nobody else is left
+	readmitted bool // those set aside: nobody else is left
 	spare      bool // there are willing peers that the latest question left out
 
 	mu     sync.Mutex // guards below while pushes are under way
 	failed map[identity.Contact]bool
-	slow   map[identity.Contact]bool // left out while there are others
+	aside  map[identity.Contact]bool // left out while there are others: the Last, and who is slow
 	result Result
 }
 
@@ -156,21 +162,21 @@ func (r *run) rounds(ctx context.Context) error {
 		if err := r.prepare(ctx); err != nil {
 			return err
 		}
-		failures, slow := len(r.result.Failures), len(r.slow)
+		failures, aside := len(r.result.Failures), len(r.aside)
 		r.push(ctx, placement)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if len(r.result.Failures) == failures && len(r.slow) == slow && !r.readmit() {
+		if len(r.result.Failures) == failures && len(r.aside) == aside && !r.readmit() {
 			return nil // all that the policy would place is placed
 		}
 	}
 	return nil
 }
 
-// willing lists the peers the policy is asked about: those that did not fail and are not slow.
+// willing lists the peers the policy is asked about: those that did not fail and are not set aside.
 func (r *run) willing() []Candidate {
-	out := slices.DeleteFunc(slices.Clone(r.Candidates), func(c Candidate) bool { return r.failed[c.Peer] || r.slow[c.Peer] })
+	out := slices.DeleteFunc(slices.Clone(r.Candidates), func(c Candidate) bool { return r.failed[c.Peer] || r.aside[c.Peer] })
 	r.spare = r.AtMost > 0 && len(out) > r.AtMost && !r.readmitted
 	if r.AtMost > 0 {
 		out = out[:min(r.AtMost, len(out))]
@@ -178,13 +184,13 @@ func (r *run) willing() []Candidate {
 	return out
 }
 
-// readmit lets the slow peers take part again, once: they are better than nobody.
+// readmit lets those that were set aside take part, once: they are better than nobody.
 func (r *run) readmit() bool {
-	if len(r.slow) == 0 || r.readmitted || len(r.left) == 0 {
+	if len(r.aside) == 0 || r.readmitted || len(r.left) == 0 {
 		return false
 	}
 	r.readmitted = true
-	clear(r.slow)
+	clear(r.aside)
 	return true
 }
 

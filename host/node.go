@@ -45,6 +45,10 @@ const drainTime = 5 * time.Second
 // wholeEvery is in how many rounds a holder is asked for the keyed hash of a whole fragment.
 const wholeEvery = 8
 
+// leftElsewhere is how many intervals a holder leaves a fragment whose file is gone to the others: so long that the
+// owner's node, or the first holders where there is none, have looked and rebuilt it.
+const leftElsewhere = 3
+
 // Node is a whole node. Open makes one, Run lets it work, Close ends it.
 type Node struct {
 	local
@@ -224,7 +228,8 @@ func (n *Node) joinServices() {
 	})
 	n.sought = n.repairer.Sought
 	n.healer = heal.New(heal.Deps{
-		Objects: n.objects, Catalog: n.catalog, Documents: archivist{n}, Patience: r.RepairInterval.Std() / 2, Log: n.log,
+		Objects: n.objects, Catalog: n.catalog, Documents: archivist{n}, Log: n.log,
+		Patience: r.RepairInterval.Std() / 2, Elsewhere: leftElsewhere * r.RepairInterval.Std(), GiveUp: n.repairer.GiveUpReplaced,
 		Collect: func(ctx context.Context, id sdk.TesseraID) (heal.Collected, error) {
 			return n.restorer.Collect(ctx, id, bandwidth.fetching(ctx))
 		},

@@ -1,7 +1,8 @@
 // Package heal answers: what is damaged on this disk, and how does it come back?
 //
 // What was found damaged or lost is fetched from peers: a fragment that is kept here is fetched from
-// another who has the same, or computed from enough others; a file of an own tessera comes out of the
+// another who has the same, or computed from enough others; one whose file is gone is left to others for a while,
+// and given up where another has it then; a file of an own tessera comes out of the
 // fragments of the whole, and so does its manifest; a plan comes from anybody who has it. Every byte is checked against the plan and against its own name before it is
 // kept. What cannot be made good now stays written down, and the next round tries again.
 package heal
@@ -52,7 +53,12 @@ type Deps struct {
 	// Patience is the least time between two tries of the maintenance cycle at one tessera that cannot be
 	// helped: its rounds may follow each other closely.
 	Patience time.Duration
-	Log      *slog.Logger
+	// Elsewhere is for how long the maintenance cycle leaves a fragment whose file is gone to the other holders, who
+	// rebuild it on other disks: what a disk lost it may lose again. Damaged bytes are replaced at once.
+	Elsewhere time.Duration
+	// GiveUp gives up such a fragment where others have made it good by then, and tells whether they have.
+	GiveUp func(ctx context.Context, id sdk.TesseraID, index int) (given bool, err error)
+	Log    *slog.Logger
 }
 
 // Service heals.
@@ -85,16 +91,16 @@ type Failure struct {
 
 // Step is a round of the maintenance cycle.
 func (s *Service) Step(ctx context.Context) error {
-	r, err := s.run(ctx, nil, s.waits)
+	r, err := s.run(ctx, nil, s.waits, s.Elsewhere)
 	for _, f := range r.Failed {
 		s.Log.Warn("damage could not be made good now", "tessera", f.Tessera.Short(), "err", f.Err)
 	}
 	return err
 }
 
-// Run makes good what is damaged of some tesseras, or of all when only is nil.
+// Run makes good now what is damaged of some tesseras, or of all when only is nil.
 func (s *Service) Run(ctx context.Context, only []sdk.TesseraID) (report Report, err error) {
-	return s.run(ctx, only, func(sdk.TesseraID) bool { return false })
+	return s.run(ctx, only, func(sdk.TesseraID) bool { return false }, 0)
 }
 
 // waits tells whether a tessera could not be helped a short while ago.
@@ -115,10 +121,12 @@ func (s *Service) tried(id sdk.TesseraID, err error) {
 	}
 }
 
-func (s *Service) run(ctx context.Context, only []sdk.TesseraID, waits func(sdk.TesseraID) bool) (report Report, err error) {
+func (s *Service) run(
+	ctx context.Context, only []sdk.TesseraID, waits func(sdk.TesseraID) bool, elsewhere time.Duration,
+) (report Report, err error) {
 	s.one.Lock()
 	defer s.one.Unlock()
-	patients, err := s.patients(only)
+	patients, err := s.patients(only, time.Now().Add(-elsewhere))
 	if err != nil {
 		return report, fmt.Errorf("heal: %w", err)
 	}
@@ -143,6 +151,7 @@ func (s *Service) run(ctx context.Context, only []sdk.TesseraID, waits func(sdk.
 type patient struct {
 	tessera   sdk.TesseraID
 	fragments map[int]digest.Hash
+	gone      []int // of the fragments: there is no file
 	files     map[digest.Hash]bool
 	plan      bool // its document is damaged
 	manifest  bool // likewise
@@ -154,8 +163,9 @@ func (p *patient) well() bool { return len(p.fragments)+len(p.files) == 0 && !p.
 // maxDamage bounds what is made good in one round, so that memory is bounded when a disk loses much.
 const maxDamage = 10_000
 
-// patients sorts the damage by the tesseras hit.
-func (s *Service) patients(only []sdk.TesseraID) (out []*patient, err error) {
+// patients sorts the damage by the tesseras hit. Of the fragments whose files are gone it takes those that were found to
+// be before a time.
+func (s *Service) patients(only []sdk.TesseraID, goneBefore time.Time) (out []*patient, err error) {
 	byID := map[sdk.TesseraID]*patient{}
 	at := func(id sdk.TesseraID) *patient {
 		if byID[id] == nil {
@@ -192,12 +202,13 @@ func (s *Service) patients(only []sdk.TesseraID) (out []*patient, err error) {
 				return err
 			}
 			for _, u := range uses {
-				if only != nil && !slices.Contains(only, u.Tessera) {
+				if only != nil && !slices.Contains(only, u.Tessera) || u.Fragment && d.Lost && d.Found.After(goneBefore) {
 					continue
 				}
-				at(u.Tessera).add(u, d.Hash)
+				at(u.Tessera).add(u, d)
+				n++
 			}
-			if n++; n == maxDamage {
+			if n >= maxDamage {
 				return nil
 			}
 		}
@@ -206,12 +217,15 @@ func (s *Service) patients(only []sdk.TesseraID) (out []*patient, err error) {
 	return out, err
 }
 
-func (p *patient) add(u catalog.Use, h digest.Hash) {
-	if u.Fragment {
-		p.fragments[u.Index] = h
+func (p *patient) add(u catalog.Use, d catalog.Damage) {
+	switch {
+	case !u.Fragment:
+		p.files[d.Hash] = true
 		return
+	case d.Lost:
+		p.gone = append(p.gone, u.Index)
 	}
-	p.files[h] = true
+	p.fragments[u.Index] = d.Hash
 }
 
 // heal brings back what is still damaged of one tessera.
@@ -225,8 +239,8 @@ func (s *Service) heal(ctx context.Context, p *patient) (healed int, err error) 
 		}
 		healed++
 	}
-	if p.well() {
-		return healed, nil
+	if err := s.giveUp(ctx, p); err != nil || p.well() {
+		return healed, err
 	}
 	from, err := s.Collect(ctx, p.tessera)
 	if err != nil {
@@ -245,6 +259,23 @@ func (s *Service) heal(ctx context.Context, p *patient) (healed int, err error) 
 	}
 	n, err := s.files(ctx, from, p)
 	return healed + n, err
+}
+
+// giveUp takes from a patient those fragments that are gone and that others have by now.
+func (s *Service) giveUp(ctx context.Context, p *patient) error {
+	for _, index := range p.gone {
+		if _, damaged := p.fragments[index]; !damaged { // it was made good with another tessera
+			continue
+		}
+		given, err := s.GiveUp(ctx, p.tessera, index)
+		if err != nil {
+			return fmt.Errorf("fragment %d: %w", index, err)
+		}
+		if given {
+			delete(p.fragments, index)
+		}
+	}
+	return nil
 }
 
 // plan brings the plan back.

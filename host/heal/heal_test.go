@@ -32,6 +32,15 @@ type room struct {
 	plans map[sdk.TesseraID]error // how fetching one ends
 	kept  []sdk.TesseraID         // manifests
 	lacks []digest.Hash           // files of a manifest that are not here
+	given []int                   // fragments that others have by now
+}
+
+// giveUp drops a fragment that others have.
+func (r *room) giveUp(_ context.Context, id sdk.TesseraID, index int) (bool, error) {
+	if !slices.Contains(r.given, index) {
+		return false, nil
+	}
+	return true, r.Catalog.Reclaim(func(tx *catalog.Tx) error { _, err := tx.DropFragment(id, index); return err })
 }
 
 // FetchPlan implements Documents.
@@ -105,6 +114,7 @@ func newRoomOn(t *testing.T, disk vfs.FS) *room {
 	t.Cleanup(func() { must(t, books.Close()) })
 	r.Service = New(Deps{
 		Objects: objects, Catalog: books, Documents: r, Patience: time.Hour, Log: slog.New(slog.DiscardHandler),
+		GiveUp: r.giveUp,
 		Collect: func(_ context.Context, id sdk.TesseraID) (Collected, error) {
 			r.asked++
 			if c := r.peers[id]; c != nil {
@@ -304,6 +314,46 @@ func TestRoundsArePatientAndPersonsAreNot(t *testing.T) {
 	if r.damaged() != 0 {
 		t.Error("it was not made good when it could be")
 	}
+}
+
+// TestWhatIsGoneIsLeftToOthersForAWhile loses three fragments. What only holds other bytes is replaced at once, what is
+// gone only after a while; what others have by then is given up.
+func TestWhatIsGoneIsLeftToOthersForAWhile(t *testing.T) {
+	r := newRoom(t)
+	id := sdk.TesseraID{1}
+	r.Patience, r.Elsewhere = 0, time.Hour
+	again := func(h digest.Hash, lost bool, found time.Time) {
+		t.Helper()
+		must(t, r.Catalog.Update(func(tx *catalog.Tx) error {
+			_, err := tx.Healed(h)
+			return errors.Join(err, tx.PutDamage(catalog.Damage{Hash: h, Found: found, Lost: lost}))
+		}))
+	}
+	rotten, gone, elsewhere := r.loseFragment(id, 0, "rotten"), r.loseFragment(id, 1, "gone"), r.loseFragment(id, 2, "elsewhere")
+	again(rotten, false, time.Now())
+	again(gone, true, time.Now())
+	again(elsewhere, true, time.Now())
+	r.peers[id] = &collected{has: map[int][]byte{0: []byte("rotten"), 1: []byte("gone"), 2: []byte("elsewhere")}}
+	must(t, r.Step(t.Context()))
+	r.has(rotten, "rotten")
+	if r.damaged() != 2 || r.Healed() != 1 {
+		t.Errorf("at first %d are damaged, %d healed", r.damaged(), r.Healed())
+	}
+	r.given = []int{2}
+	for _, h := range []digest.Hash{gone, elsewhere} {
+		again(h, true, time.Now().Add(-2*time.Hour))
+	}
+	must(t, r.Step(t.Context()))
+	r.has(gone, "gone")
+	if there, _ := r.Objects.Contains(elsewhere); there || r.Healed() != 2 {
+		t.Errorf("later %d healed, what others have is here: %t", r.Healed(), there)
+	}
+
+	lost := r.loseFragment(id, 3, "lost")
+	again(lost, true, time.Now())
+	r.peers[id] = &collected{has: map[int][]byte{3: []byte("lost")}}
+	r.heal(id)
+	r.has(lost, "lost") // a person does not wait
 }
 
 func (r *room) accuse(id sdk.TesseraID, kind string) {

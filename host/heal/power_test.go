@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tesseras/tesseras/host/cas"
 	"github.com/tesseras/tesseras/host/digest"
@@ -68,7 +69,7 @@ func (r *room) isHealed(call string, way int, left *crashfs.FS, contents map[dig
 	objects, err := cas.New(left, cas.Config{})
 	must(r.t, err)
 	known := map[digest.Hash]bool{}
-	patients, err := r.patients(nil)
+	patients, err := r.patients(nil, time.Now())
 	must(r.t, err)
 	for _, p := range patients {
 		for h := range p.files {

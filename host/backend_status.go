@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/tesseras/tesseras/host/archive"
 	"github.com/tesseras/tesseras/host/catalog"
@@ -188,6 +191,31 @@ func (l *local) addHolders(s *localapi.Status, plan *fragment.FragmentPlan, repo
 		s.Holders = append(s.Holders, view)
 	}
 	s.Notes = append(s.Notes, l.notes(report, subnets)...)
+	for _, loss := range l.book.Lost(plan.Tessera) {
+		s.Notes = append(s.Notes, lossNote(loss, plan.Copies > 1, report, time.Now()))
+	}
+}
+
+// lossNote says what a holder lost, and what became of it.
+func lossNote(loss holders.Loss, copies bool, report health.Report, now time.Time) string {
+	what, back := "its copy", "others have enough"
+	if !copies {
+		what = english.PluralWord(len(loss.Fragments), "fragment", "") + " " + english.WordSeries(numbers(loss.Fragments), "and")
+		back = "rebuilt elsewhere"
+	}
+	missing := health.Indexes(report.Missing)
+	if slices.ContainsFunc(loss.Fragments, func(i int) bool { return slices.Contains(missing, i) }) {
+		back = "rebuilt in the next rounds, elsewhere if anybody else takes it"
+	}
+	return fmt.Sprintf("%s lost %s, found out %s: %s.", identity.NodeIDOf(loss.Key, loss.Nonce).String()[:12], what, humanize.RelTime(loss.At, now, "ago", ""), back)
+}
+
+func numbers(all []int) []string {
+	out := make([]string, len(all))
+	for i, n := range all {
+		out[i] = strconv.Itoa(n)
+	}
+	return out
 }
 
 // holderView is what a person sees of a holder: the fragments that count, or, of one that does not count at

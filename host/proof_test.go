@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +121,65 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 	}
 	if row := owner.account(lossy.owner()); row.TheyStoreForUs != uint64(len(lossy.held(made.ID))-1)*uint64(lost.Size) {
 		t.Errorf("the holder is credited with %d bytes", row.TheyStoreForUs)
+	}
+}
+
+// TestWhatAHolderLostIsRebuiltElsewhere deletes an object under a holder that finds it out itself before anybody asks
+// for a proof. It owns up, and has the fewest fragments then: another gets what it lost all the same, the status says
+// so, and the holder leaves it there.
+func TestWhatAHolderLostIsRebuiltElsewhere(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 8)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	lossy := v.nodes[2]
+	lost := lossy.held(made.ID)[1]
+	lossy.misses(lost.Hash)
+	round := func(m *member) {
+		t.Helper()
+		if err := m.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round(lossy) // it looks, and leaves it to the others for now
+	lossy.knowsDamage(lost.Hash)
+	round(owner)
+	round(owner)
+	at := func(s localapi.Status) (who []sdk.NodeID) {
+		for _, h := range s.Holders {
+			if slices.Contains(h.Fragments, lost.Index) {
+				who = append(who, h.Node)
+			}
+		}
+		return who
+	}
+	s := owner.status(made.ID)
+	if who := at(s); len(who) != 1 || who[0] == lossy.id() || s.Health != "healthy" || s.Fragments.Proven != 24 {
+		t.Fatalf("after it owned up the fragment is at %v: %s, %+v", who, s.Health, s.Fragments)
+	}
+	says := fmt.Sprintf("%s lost fragment %d, found out ", lossy.id().String()[:12], lost.Index)
+	if len(s.Notes) != 1 || !strings.HasPrefix(s.Notes[0], says) || !strings.HasSuffix(s.Notes[0], ": rebuilt elsewhere.") {
+		t.Errorf("the notes say %q", s.Notes)
+	}
+	if r := lossy.repair(made.ID); r.Failed != 0 || r.CorruptHealed != 0 {
+		t.Errorf("the holder repairs %+v", r)
+	}
+	if f := lossy.held(made.ID); slices.ContainsFunc(f, func(f catalog.FragmentRef) bool { return f.Index == lost.Index }) || len(f) != 2 {
+		t.Errorf("the holder keeps %+v of it", f)
+	}
+	if found := lossy.scrubs(); found.Corrupt != 0 {
+		t.Errorf("the holder's scrub finds %+v", found)
+	}
+	if row := owner.account(lossy.owner()); row.TheyStoreForUs != 2*uint64(lost.Size) {
+		t.Errorf("the holder is credited with %d bytes", row.TheyStoreForUs)
+	}
+}
+
+// misses deletes an object under a node.
+func (m *member) misses(h digest.Hash) {
+	m.v.t.Helper()
+	if err := os.Remove(m.object(h)); err != nil {
+		m.v.t.Fatal(err)
 	}
 }
 

@@ -76,20 +76,35 @@ func (n *network) Candidates(ctx context.Context, t sdk.TesseraID) ([]scatter.Ca
 			if err != nil {
 				return err
 			}
-			if holders.Failing(audit) {
-				continue // until it proves what it has
+			failing := holders.Failing(audit)
+			if failing {
+				has, err := holdsAny(tx, k.Contact.Key)
+				if err != nil {
+					return err
+				}
+				if has {
+					continue // until it proves what it has, or owns up to having nothing
+				}
 			}
 			view := n.view(k, t, ledger.Balance(row))
 			if audit.Asked > 0 {
 				view.ProofsAsked = uint32(min(audit.Asked, math.MaxUint32))
 				view.ProofSuccessPpm = uint32(audit.Proven * sdk.PPM / audit.Asked)
 			}
-			out = append(out, scatter.Candidate{Peer: k.Contact, View: view})
+			out = append(out, scatter.Candidate{Peer: k.Contact, View: view, Last: failing})
 		}
 		return nil
 	})
 	slices.SortFunc(out, func(a, b scatter.Candidate) int { return nearer(a.View, b.View, t) })
 	return out[:min(len(out), sdk.MaxCandidates)], err
+}
+
+// holdsAny tells whether a node is known to hold anything that it could be asked to prove.
+func holdsAny(tx *catalog.Tx, k sdk.NodeKey) (bool, error) {
+	for _, err := range tx.HeldBy(k) {
+		return err == nil, err
+	}
+	return false, nil
 }
 
 func (n *network) view(k dht.Known, t sdk.TesseraID, balance int64) *sdk.Candidate {

@@ -175,6 +175,36 @@ func TestWhatAHolderLostIsRebuiltElsewhere(t *testing.T) {
 	}
 }
 
+// TestAHolderThatLostAllIsTakenBack: seven holders are wanted, and there are no others. One fails its proofs because it
+// lost all it had, and has nothing left that it could prove: it is no worse than nobody, and counts again with what it
+// gets.
+func TestAHolderThatLostAllIsTakenBack(t *testing.T) {
+	t.Parallel()
+	v, owner := newVillage(t, 7)
+	made := create(t, owner, folder(t, medium))
+	owner.publish(made.ID)
+	lossy := v.nodes[2]
+	lost := lossy.held(made.ID)
+	for _, f := range lost {
+		lossy.misses(f.Hash)
+	}
+	for rounds := 0; rounds < 4; rounds++ {
+		if err := owner.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rounds == 0 {
+			for _, f := range lost {
+				lossy.knowsDamage(f.Hash)
+			}
+		}
+	}
+	s := owner.status(made.ID)
+	at := slices.IndexFunc(s.Holders, func(h localapi.Holder) bool { return h.Node == lossy.id() })
+	if s.Health != "healthy" || s.Fragments.Proven != 24 || at < 0 || s.Holders[at].Failed {
+		t.Errorf("after four rounds: %s, %+v, %+v", s.Health, s.Fragments, s.Holders)
+	}
+}
+
 // misses deletes an object under a node.
 func (m *member) misses(h digest.Hash) {
 	m.v.t.Helper()

@@ -258,6 +258,9 @@ func standing(r holders.Record, view localapi.Holder) string {
 
 // notes says what the figures mean.
 func (l *local) notes(report health.Report, subnets map[string]int) (notes []string) {
+	if err := l.disk.here(); err != nil {
+		notes = append(notes, fmt.Sprintf("This node gives and takes nothing now, and looks after nothing: %s.", err))
+	}
 	if report.Peers < l.cfg.Replication.Replicas {
 		notes = append(notes, fmt.Sprintf("It is on %d peers; %d are wanted. More follow when they are found.", report.Peers, l.cfg.Replication.Replicas))
 	}

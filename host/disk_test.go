@@ -58,6 +58,10 @@ func TestADiskThatIsGoneIsNoLoss(t *testing.T) {
 		}
 	}
 	unharmed("while the disk is gone", holder)
+	says := func(n string) bool { return strings.HasPrefix(n, "This node gives and takes nothing now, ") }
+	if s := holder.status(made.ID); !slices.ContainsFunc(s.Notes, says) || slices.ContainsFunc(owner.status(made.ID).Notes, says) {
+		t.Errorf("its own status says %q", s.Notes)
+	}
 
 	holder = holder.restart()
 	if c := code(holder); c != wire.Code_MAINTENANCE {

@@ -240,7 +240,7 @@ func (x *thrash) restores() {
 }
 
 // lasting leaves out of the rows of an index what the next round finds out anew: who else holds what, since
-// when a tessera is not at its target, and which plans were verified.
+// when a tessera is not at its target, and which plans were verified; and when it was that damage was found.
 func lasting(rows map[string]string) map[string]string {
 	for key := range rows {
 		switch {
@@ -248,6 +248,8 @@ func lasting(rows map[string]string) map[string]string {
 			delete(rows, key)
 		case key[0] == 'p':
 			rows[key] = ""
+		case key[0] == 'd':
+			rows[key] = rows[key][len(rows[key])-2:] // whether the object is missing
 		}
 	}
 	return rows

@@ -145,6 +145,9 @@ type Statement struct {
 	Owner     sdk.OwnerKey
 	ShardSize int64
 	Fragments []int
+	// Asked is when the holder was asked. What it gave a receipt for since then stands, whether it is named or not:
+	// it may have taken that after it had answered. Zero is just now.
+	Asked time.Time
 }
 
 // Answer is what one holder said about several tesseras.
@@ -218,6 +221,19 @@ type said struct {
 	*Statement
 }
 
+// addTakenSince adds to a statement what its holder took between the question and now. A receipt from the future
+// is from before a clock was set back.
+func (s said) addTakenSince(h catalog.Holder, now time.Time) {
+	if s.Asked.IsZero() {
+		return
+	}
+	for _, f := range h.Fragments {
+		if f.Acked.After(s.Asked) && !f.Acked.After(now) && !slices.Contains(s.Fragments, f.Index) {
+			s.Fragments = append(slices.Clip(s.Fragments), f.Index)
+		}
+	}
+}
+
 // saidTogether is how many statements are written in one transaction, about.
 const saidTogether = 8192
 
@@ -288,6 +304,7 @@ func (b *Book) restateAll(
 		if len(known) > 0 && known[0].Key == h.Key {
 			h, is = known[0], true
 		}
+		s.addTakenSince(h, b.now())
 		if !wanted(s, h, is) {
 			continue
 		}

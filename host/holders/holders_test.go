@@ -142,6 +142,33 @@ func TestForgottenEndsTheCredit(t *testing.T) {
 	b.check(t, "forgotten", 0, 0)
 }
 
+// TestWhatIsTakenWhileAHolderIsAskedStands: an answer may be older than a receipt that came before it is written
+// down. What the holder does not name in its next answer it has lost.
+func TestWhatIsTakenWhileAHolderIsAskedStands(t *testing.T) {
+	b := open(t)
+	answers := func(asked time.Time, fragments ...int) {
+		t.Helper()
+		err := b.Attested(peer, they, []holders.Statement{{Tessera: mine, Owner: me, ShardSize: shard, Fragments: fragments, Asked: asked}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.acknowledge(t, 0)
+	b.clock = b.clock.Add(time.Second)
+	asked := b.clock
+	b.clock = b.clock.Add(time.Second)
+	b.acknowledge(t, 2)
+	answers(asked)
+	b.check(t, "after an answer older than the second receipt that names neither", 1, shard)
+	answers(b.clock.Add(time.Millisecond))
+	b.check(t, "after a later one that names nothing", 0, 0)
+
+	b.acknowledge(t, 1)
+	b.clock = b.clock.Add(-24 * time.Hour)
+	answers(b.clock)
+	b.check(t, "after the clock was set back", 0, 0)
+}
+
 // TestProvenIsKnownWithoutTheCatalog: by what the rounds of proofs say, and after a start by the rows.
 func TestProvenIsKnownWithoutTheCatalog(t *testing.T) {
 	b := open(t)

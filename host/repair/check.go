@@ -318,6 +318,7 @@ func (s *Service) ask(ctx context.Context, v *visit) (h heard, answered bool, er
 	var claims []claim
 	for rest := v.patients; len(rest) > 0; {
 		part := rest[:min(len(rest), perQuestion)]
+		asked := s.Now()
 		owner, held, covered, err := s.attest(ctx, h.Holder, tesserasOf(part))
 		if ctx.Err() != nil {
 			return h, true, ctx.Err() // nobody is silent because we stopped listening
@@ -329,7 +330,7 @@ func (s *Service) ask(ctx context.Context, v *visit) (h heard, answered bool, er
 			answered, err = s.late(ctx, h.Holder, v.holder.Key, rest, err)
 			return h, answered, err
 		}
-		said := statements(part[:covered], held)
+		said := statements(part[:covered], held, asked)
 		h.Owner, h.Statements = owner, append(h.Statements, said...)
 		claims = append(claims, claimsOf(part, said)...)
 		rest = rest[covered:]
@@ -347,10 +348,10 @@ func (s *Service) attest(ctx context.Context, holder identity.Contact, tesseras 
 
 // statements turns an answer, which is in the order of the question, into one statement for each tessera asked. A
 // fragment whose stored checksum is not the plan's is not held.
-func statements(asked []*patient, held []wire.Holding) []holders.Statement {
-	out := make([]holders.Statement, len(asked))
-	for i, p := range asked {
-		out[i] = holders.Statement{Tessera: p.row.Tessera, Owner: p.row.Owner, ShardSize: p.row.ShardSize}
+func statements(about []*patient, held []wire.Holding, asked time.Time) []holders.Statement {
+	out := make([]holders.Statement, len(about))
+	for i, p := range about {
+		out[i] = holders.Statement{Tessera: p.row.Tessera, Owner: p.row.Owner, ShardSize: p.row.ShardSize, Asked: asked}
 		if len(held) == 0 || held[0].Tessera != p.row.Tessera {
 			continue
 		}

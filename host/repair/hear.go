@@ -38,6 +38,7 @@ func (s *Service) Hear(ctx context.Context, holder identity.Contact) (owner sdk.
 func (s *Service) hear(ctx context.Context, holder identity.Contact, patients []*patient) (owner sdk.OwnerKey, said []holders.Statement, err error) {
 	for rest := patients; len(rest) > 0; {
 		part := rest[:min(len(rest), perQuestion)]
+		asked := s.Now()
 		by, held, covered, err := s.attest(ctx, holder, tesserasOf(part))
 		if err == nil && covered == 0 {
 			err = errCoversNothing
@@ -45,7 +46,7 @@ func (s *Service) hear(ctx context.Context, holder identity.Contact, patients []
 		if err != nil {
 			return owner, nil, err
 		}
-		owner, said, rest = by, append(said, statements(part[:covered], held)...), rest[covered:]
+		owner, said, rest = by, append(said, statements(part[:covered], held, asked)...), rest[covered:]
 	}
 	return owner, said, nil
 }

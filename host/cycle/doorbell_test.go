@@ -1,6 +1,7 @@
 package cycle_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,17 +13,17 @@ import (
 // second for an hour is heard once a minute; and then a crowd is heard again.
 func TestADoorbellIsHeardButNotAllNight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		heard := 0
+		var heard atomic.Int32
 		d := cycle.NewDoorbell()
-		go d.Run(t.Context(), func() { heard++ })
+		go d.Run(t.Context(), func() { heard.Add(1) })
 		rings := func(times int, apart time.Duration) int {
-			before := heard
+			before := heard.Load()
 			for range times {
 				d.Ring()
 				synctest.Wait()
 				time.Sleep(apart)
 			}
-			return heard - before
+			return int(heard.Load() - before)
 		}
 		if n := rings(24, time.Millisecond); n != 24 {
 			t.Errorf("of a crowd of 24, %d were heard", n)
@@ -31,11 +32,11 @@ func TestADoorbellIsHeardButNotAllNight(t *testing.T) {
 			t.Errorf("who rang for an hour was heard %d times", n)
 		}
 		d.Ring()
-		before := heard
+		before := heard.Load()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if heard != before+1 {
-			t.Errorf("the last ring was heard %d times", heard-before)
+		if heard.Load() != before+1 {
+			t.Errorf("the last ring was heard %d times", heard.Load()-before)
 		}
 		time.Sleep(time.Hour)
 		if n := rings(24, time.Millisecond); n != 24 {

@@ -88,11 +88,7 @@ func closedWith(t *testing.T, c *quic.Conn) wire.Code {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the connection stays open")
 	}
-	var app *quic.ApplicationError
-	if errors.As(context.Cause(c.Context()), &app) && app.Remote {
-		return wire.Code(app.ErrorCode)
-	}
-	return -1
+	return sentAwayWith(context.Cause(c.Context()))
 }
 
 // TestStrangersAtTheDoor: who does not prove a key with its work is not let in at all.

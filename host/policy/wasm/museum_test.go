@@ -17,7 +17,7 @@ import (
 
 const (
 	// grace is what a call may take beyond its deadline.
-	grace = 100 * time.Millisecond * slowdown
+	grace = 100 * time.Millisecond * slowdown * slowdown // the second is for memory that grows while the detector watches it
 	// ample is the deadline of what ends by itself, on however busy a machine.
 	ample = time.Minute
 )

@@ -90,13 +90,11 @@ func (s *Service) denied(ctx context.Context, holder identity.Contact, c proof.C
 	if err != nil {
 		return proof.Gone, nil // deleted meanwhile
 	}
-	asked := s.Now()
-	owner, held, covered, err := s.attest(ctx, holder, []sdk.TesseraID{c.Tessera})
-	if err != nil || covered == 0 {
+	row := catalog.PlanRow{Tessera: c.Tessera, Owner: plan.Owner(), ShardSize: plan.ShardSize()}
+	owner, said, err := s.attest(ctx, holder, []*patient{{row: row, plan: plan}})
+	if err != nil {
 		return proof.Busy, nil // the challenge stays open
 	}
-	row := catalog.PlanRow{Tessera: c.Tessera, Owner: plan.Owner(), ShardSize: plan.ShardSize()}
-	said := statements([]*patient{{row: row, plan: plan}}, held, asked)
 	if slices.Contains(said[0].Fragments, c.Index) {
 		return proof.Failed, nil
 	}

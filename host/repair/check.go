@@ -318,33 +318,40 @@ func (s *Service) ask(ctx context.Context, v *visit) (h heard, answered bool, er
 	var claims []claim
 	for rest := v.patients; len(rest) > 0; {
 		part := rest[:min(len(rest), perQuestion)]
-		asked := s.Now()
-		owner, held, covered, err := s.attest(ctx, h.Holder, tesserasOf(part))
+		owner, said, err := s.attest(ctx, h.Holder, part)
 		if ctx.Err() != nil {
 			return h, true, ctx.Err() // nobody is silent because we stopped listening
-		}
-		if err == nil && covered == 0 {
-			err = errCoversNothing
 		}
 		if err != nil {
 			answered, err = s.late(ctx, h.Holder, v.holder.Key, rest, err)
 			return h, answered, err
 		}
-		said := statements(part[:covered], held, asked)
 		h.Owner, h.Statements = owner, append(h.Statements, said...)
 		claims = append(claims, claimsOf(part, said)...)
-		rest = rest[covered:]
+		rest = rest[len(said):]
 	}
 	s.rounds.answered(v.holder.Key)
 	h.claims = claims
 	return h, true, nil
 }
 
-func (s *Service) attest(ctx context.Context, holder identity.Contact, tesseras []sdk.TesseraID) (sdk.OwnerKey, []wire.Holding, int, error) {
+// attest asks a holder what it holds of some tesseras. What it says is about the first so many of them, one at least.
+func (s *Service) attest(ctx context.Context, holder identity.Contact, about []*patient) (owner sdk.OwnerKey, said []holders.Statement, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attestPatience)
 	defer cancel()
-	return s.Network.Attest(ctx, holder, tesseras)
+	asked := s.Now()
+	owner, held, covered, err := s.Network.Attest(ctx, holder, tesserasOf(about))
+	if err == nil && covered == 0 {
+		err = errCoversNothing
+	}
+	if err != nil {
+		return owner, nil, err
+	}
+	return owner, statements(about[:covered], held, asked), nil
 }
+
+// errCoversNothing tells that an attestation is about none of the tesseras that were asked for.
+var errCoversNothing = errors.New("an answer that covers nothing")
 
 // statements turns an answer, which is in the order of the question, into one statement for each tessera asked. A
 // fragment whose stored checksum is not the plan's is not held.

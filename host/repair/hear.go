@@ -2,7 +2,6 @@ package repair
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/tesseras/tesseras/host/holders"
@@ -37,19 +36,11 @@ func (s *Service) Hear(ctx context.Context, holder identity.Contact) (owner sdk.
 // hear is Hear for a page of tesseras.
 func (s *Service) hear(ctx context.Context, holder identity.Contact, patients []*patient) (owner sdk.OwnerKey, said []holders.Statement, err error) {
 	for rest := patients; len(rest) > 0; {
-		part := rest[:min(len(rest), perQuestion)]
-		asked := s.Now()
-		by, held, covered, err := s.attest(ctx, holder, tesserasOf(part))
-		if err == nil && covered == 0 {
-			err = errCoversNothing
-		}
+		by, heard, err := s.attest(ctx, holder, rest[:min(len(rest), perQuestion)])
 		if err != nil {
 			return owner, nil, err
 		}
-		owner, said, rest = by, append(said, statements(part[:covered], held, asked)...), rest[covered:]
+		owner, said, rest = by, append(said, heard...), rest[len(heard):]
 	}
 	return owner, said, nil
 }
-
-// errCoversNothing tells that an attestation is about none of the tesseras that were asked for.
-var errCoversNothing = errors.New("an answer that covers nothing")

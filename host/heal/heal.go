@@ -56,8 +56,9 @@ type Deps struct {
 	// Elsewhere is for how long the maintenance cycle leaves a fragment whose file is gone to the other holders, who
 	// rebuild it on other disks: what a disk lost it may lose again. Damaged bytes are replaced at once.
 	Elsewhere time.Duration
-	// GiveUp gives up such a fragment where others have made it good by then, and tells whether they have.
-	GiveUp func(ctx context.Context, id sdk.TesseraID, index int) (given bool, err error)
+	// GiveUp gives up those of such fragments of a tessera that others have made good by then, and tells which; also
+	// beside an error.
+	GiveUp func(ctx context.Context, id sdk.TesseraID, indexes []int) (given []int, err error)
 	Log    *slog.Logger
 }
 
@@ -263,19 +264,15 @@ func (s *Service) heal(ctx context.Context, p *patient) (healed int, err error) 
 
 // giveUp takes from a patient those fragments that are gone and that others have by now.
 func (s *Service) giveUp(ctx context.Context, p *patient) error {
-	for _, index := range p.gone {
-		if _, damaged := p.fragments[index]; !damaged { // it was made good with another tessera
-			continue
-		}
-		given, err := s.GiveUp(ctx, p.tessera, index)
-		if err != nil {
-			return fmt.Errorf("fragment %d: %w", index, err)
-		}
-		if given {
-			delete(p.fragments, index)
-		}
+	gone := slices.DeleteFunc(p.gone, func(index int) bool { _, damaged := p.fragments[index]; return !damaged }) // made good with another tessera
+	if len(gone) == 0 {
+		return nil
 	}
-	return nil
+	given, err := s.GiveUp(ctx, p.tessera, gone)
+	for _, index := range given {
+		delete(p.fragments, index)
+	}
+	return err
 }
 
 // plan brings the plan back.

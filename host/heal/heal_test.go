@@ -35,12 +35,15 @@ type room struct {
 	given []int                   // fragments that others have by now
 }
 
-// giveUp drops a fragment that others have.
-func (r *room) giveUp(_ context.Context, id sdk.TesseraID, index int) (bool, error) {
-	if !slices.Contains(r.given, index) {
-		return false, nil
+// giveUp drops the fragments that others have.
+func (r *room) giveUp(_ context.Context, id sdk.TesseraID, indexes []int) (given []int, err error) {
+	for _, index := range indexes {
+		if slices.Contains(r.given, index) {
+			given = append(given, index)
+			err = errors.Join(err, r.Catalog.Reclaim(func(tx *catalog.Tx) error { _, err := tx.DropFragment(id, index); return err }))
+		}
 	}
-	return true, r.Catalog.Reclaim(func(tx *catalog.Tx) error { _, err := tx.DropFragment(id, index); return err })
+	return given, err
 }
 
 // FetchPlan implements Documents.

@@ -100,9 +100,7 @@ func TestTheIndexComesBackFromTheFilesBesideIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.eventually("the holders to forget", func() bool { return v.placed(made[2].ID) == 0 && v.released() == 0 })
-	if err := owner.Round(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	owner.round()
 
 	for i, m := range slices.Clone(v.nodes) {
 		if m.stopped {

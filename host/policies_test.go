@@ -152,9 +152,7 @@ func TestASwappedPolicyDecides(t *testing.T) {
 // afterARound is how many fragments are held somewhere once the owner has looked after itself.
 func (m *member) afterARound(id sdk.TesseraID) (held int) {
 	m.v.t.Helper()
-	if err := m.Round(m.v.t.Context()); err != nil {
-		m.v.t.Fatal(err)
-	}
+	m.round()
 	return m.v.placed(id)
 }
 

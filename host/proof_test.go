@@ -72,9 +72,7 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 	v, owner := newVillage(t, 8)
 	made := create(t, owner, folder(t, medium))
 	owner.publish(made.ID)
-	if err := owner.Round(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	owner.round()
 	before := owner.status(made.ID)
 	if before.Fragments.Proven != 24 || before.Health != "healthy" {
 		t.Fatalf("after a round: %+v", before.Fragments)
@@ -89,9 +87,7 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 	if err := os.Remove(filepath.Join(lossy.dir, cas.Path(lost.Hash))); err != nil {
 		t.Fatal(err)
 	}
-	if err := owner.Round(t.Context()); err != nil { // found out and rebuilt
-		t.Fatal(err)
-	}
+	owner.round() // found out and rebuilt
 	for _, h := range owner.status(made.ID).Holders {
 		has := slices.Contains(h.Fragments, lost.Index)
 		if h.Node == lossy.id() && (!h.Failed || has || h.Note != "failed a proof: only these count") {
@@ -99,9 +95,7 @@ func TestALostObjectIsFoundOutAndMadeGood(t *testing.T) {
 		}
 	}
 	lossy.knowsDamage(lost.Hash)
-	if err := owner.Round(t.Context()); err != nil { // seen at its new holder
-		t.Fatal(err)
-	}
+	owner.round() // seen at its new holder
 	after := owner.status(made.ID)
 	if after.Health != "healthy" || after.Fragments.Held != 24 || after.Fragments.Proven != 24 {
 		t.Errorf("after two more: %s, %+v", after.Health, after.Fragments)
@@ -135,16 +129,10 @@ func TestWhatAHolderLostIsRebuiltElsewhere(t *testing.T) {
 	lossy := v.nodes[2]
 	lost := lossy.held(made.ID)[1]
 	lossy.misses(lost.Hash)
-	round := func(m *member) {
-		t.Helper()
-		if err := m.Round(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	round(lossy) // it looks, and leaves it to the others for now
+	lossy.round() // it looks, and leaves it to the others for now
 	lossy.knowsDamage(lost.Hash)
-	round(owner)
-	round(owner)
+	owner.round()
+	owner.round()
 	at := func(s localapi.Status) (who []sdk.NodeID) {
 		for _, h := range s.Holders {
 			if slices.Contains(h.Fragments, lost.Index) {
@@ -189,9 +177,7 @@ func TestAHolderThatLostAllIsTakenBack(t *testing.T) {
 		lossy.misses(f.Hash)
 	}
 	for rounds := 0; rounds < 4; rounds++ {
-		if err := owner.Round(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		owner.round()
 		if rounds == 0 {
 			for _, f := range lost {
 				lossy.knowsDamage(f.Hash)
@@ -232,9 +218,7 @@ func TestAHolderThatMadeItGoodCountsAgain(t *testing.T) {
 	path := lossy.object(copied)
 	whole := read(t, path)
 	spoil(t, path, func(b []byte) []byte { return make([]byte, len(b)) })
-	if err := owner.Round(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	owner.round()
 	failed := func() bool {
 		s := owner.status(made.ID)
 		at := slices.IndexFunc(s.Holders, func(h localapi.Holder) bool { return h.Node == lossy.id() })
@@ -250,9 +234,7 @@ func TestAHolderThatMadeItGoodCountsAgain(t *testing.T) {
 	if found := lossy.scrubs(); found.Healed != 1 {
 		t.Errorf("the holder's scrub finds %+v", found)
 	}
-	if err := owner.Round(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	owner.round()
 	if s := owner.status(made.ID); failed() || s.Health != "healthy" || s.Fragments.Proven != 7 {
 		t.Errorf("after it is right again: %+v", s)
 	}

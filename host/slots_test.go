@@ -46,9 +46,7 @@ func TestAProvenHolderIsToldOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.eventually("a copy at the holder", func() bool { return len(holder.held(made.ID)) > 0 })
-		if err := owner.Round(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		owner.round()
 		if !announced(owner) {
 			t.Error("one that has proven what it holds got no slot")
 		}

@@ -284,6 +284,14 @@ func (v *village) eventually(what string, done func() bool) {
 	}
 }
 
+// round runs a maintenance round now.
+func (m *member) round() {
+	m.v.t.Helper()
+	if err := m.Round(m.v.t.Context()); err != nil {
+		m.v.t.Fatal(err)
+	}
+}
+
 func noProgress(localapi.Progress) {}
 
 // sizes of a folder that is coded as whole copies, and of one that is coded 16+8.

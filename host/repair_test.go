@@ -52,7 +52,9 @@ func TestADamagedOwnCopyIsMadeGoodFromPeers(t *testing.T) {
 	if report.Checked != 2 || report.Failed != 0 || report.Repaired != 2 || report.RebuiltFragments != 7 {
 		t.Errorf("repair %+v, want three lost and three damaged fragments and a copy back", report)
 	}
-	owner.healthy()
+	if s := owner.status(made.ID); s.Health != "healthy" { // the peer that lost some is one of seven that are wanted
+		t.Errorf("after the repair: %+v", s)
+	}
 	if owner.spooled() != 0 {
 		t.Errorf("%d files are left in the spool", owner.spooled())
 	}

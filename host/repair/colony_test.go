@@ -61,6 +61,7 @@ type settler struct {
 	turns   *scatter.Turns
 	dead    bool
 	broken  bool // it cannot repair
+	full    bool // it takes nothing from others
 
 	meanwhile func()                 // happens once, while it gathers shards to repair
 	during    atomic.Pointer[during] // happens once, while it makes up its mind
@@ -454,6 +455,9 @@ func (l *link) Push(_ context.Context, to identity.Contact, e fragment.FragmentE
 	o, err := l.to(to)
 	if err != nil {
 		return wire.Receipt{}, err
+	}
+	if o.full {
+		return wire.Receipt{}, wire.Refuse(wire.Code_NO_SPACE, "no space")
 	}
 	if why != wire.Purpose_CUSTODY || e.Holds == 0 || l.store[e.Holds-1] == nil {
 		return wire.Receipt{}, wire.Refuse(wire.Code_DENIED, "the sender holds nothing of it")

@@ -54,32 +54,37 @@ func (m *settler) givesUp(t *testing.T, index int) bool {
 }
 
 // TestALostShardComesBackWhereNobodyElseIs: seven holders are wanted and there are no others. Who lost all it had is
-// no worse than nobody, and does not leave it to the six who have it meanwhile.
+// no worse than nobody: it gets it back as soon as it takes anything, and does not leave it to the six who have it
+// meanwhile.
 func TestALostShardComesBackWhereNobodyElseIs(t *testing.T) {
 	const n = 7
-	c := newColony(t, n)
-	c.round(inTurn(n))
-	m := c.members[3]
-	lost := slices.Collect(maps.Keys(m.store))
-	for _, index := range lost {
-		m.misses(index)
-	}
-	alone := false
-	for rounds := 0; len(m.store) == 0; rounds++ {
-		if rounds > 2*n {
-			t.Fatalf("after %d rounds it has nothing", rounds)
-		}
+	for _, full := range []bool{false, true} {
+		c := newColony(t, n)
 		c.round(inTurn(n))
+		m := c.members[3]
+		lost := slices.Collect(maps.Keys(m.store))
 		for _, index := range lost {
-			if len(m.store) == 0 && c.copiesEach()[index] > 0 {
-				alone = true
+			m.misses(index)
+		}
+		m.full = full
+		for rounds := 0; slices.Min(c.copiesEach()) == 0; rounds++ {
+			if rounds > 2*n {
+				t.Fatalf("full %t: after %d rounds the shards are nowhere", full, rounds)
+			}
+			c.round(inTurn(n))
+		}
+		if full {
+			for _, index := range lost {
 				if m.givesUp(t, index) {
 					t.Errorf("it leaves shard %d to the others, who are too few", index)
 				}
 			}
+			m.full = false
+			c.clock = c.clock.Add(2 * colonyInterval) // it is asked again
+			c.round(inTurn(n))
 		}
-	}
-	if distinct, _, each := c.count(); distinct != 24 || slices.Max(each) > 5 || !alone {
-		t.Errorf("%d shards, %v each, rebuilt by the others before: %t", distinct, each, alone)
+		if distinct, _, each := c.count(); distinct != 24 || len(m.store) == 0 || slices.Max(each) > 4 {
+			t.Errorf("full %t: %d shards, %v each", full, distinct, each)
+		}
 	}
 }

@@ -70,7 +70,8 @@ type Order struct {
 }
 
 // Distribute finds holders for what is missing. Who lately lost a fragment of the tessera gets one only where nobody
-// else takes it. The result is true also beside an error.
+// else takes it, or where the others are fewer than the peers that a tessera shall be on. The result is true also
+// beside an error.
 func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 	rows, err := d.book.Of(o.Plan.Tessera)
 	if err != nil {
@@ -92,6 +93,13 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 	lost := map[sdk.NodeKey]bool{}
 	for _, l := range d.book.Lost(o.Plan.Tessera) {
 		lost[l.Key] = true
+	}
+	if len(lost) > 0 {
+		if few, err := d.tooFew(o, lost, candidates); err != nil {
+			return Result{Left: o.Missing}, err
+		} else if few {
+			clear(lost)
+		}
 	}
 	views := map[sdk.NodeKey]*sdk.Candidate{}
 	for _, c := range candidates {
@@ -129,6 +137,30 @@ func (d *Distributor) Distribute(ctx context.Context, o Order) (Result, error) {
 		return nil
 	}
 	return Run(ctx, d.placer, d.config.Concurrent, job)
+}
+
+// tooFew tells whether a tessera would be on fewer peers than it shall be without those who lost some of it: what they
+// lost would go to peers that have enough of it.
+func (d *Distributor) tooFew(o Order, lost map[sdk.NodeKey]bool, candidates []Candidate) (bool, error) {
+	records, err := d.book.Records(o.Plan.Tessera)
+	if err != nil {
+		return false, err
+	}
+	peers := map[string]bool{}
+	for _, h := range d.book.Standing(records) {
+		if len(h.Held) > 0 {
+			peers[h.Peer] = true
+		}
+	}
+	for _, c := range candidates {
+		if !lost[c.Peer.Key] && !c.Last {
+			peers[c.Peer.Key.String()] = true
+		}
+	}
+	if o.Self != nil {
+		peers[o.Self.Peer.Key.String()] = true
+	}
+	return len(peers) < int(d.config.Caps.GetReplicas()), nil
 }
 
 // countFirst counts those that are not the last to take part.

@@ -18,10 +18,11 @@ import (
 // value log stays empty, and one transaction holds some ten thousand rows. The log has the least size
 // there is, because Badger maps twice that much, and the system may prepare all of it.
 const (
-	memTableSize     = 8 << 20
+	memTableSize     = 4 << 20 // what an open index takes of memory, and a third more
 	memTables        = 2
 	levelZeroTables  = 6 // at most, then writes wait: what a compaction of them writes fits the ballast
 	valueLogFileSize = 1 << 20
+	valueThreshold   = 512 << 10 // above every row, below what Badger takes in one transaction with these tables
 )
 
 // disk is the kv in a Badger database.
@@ -40,6 +41,7 @@ func openDisk(dir string, cache int64, log *slog.Logger) (*disk, error) {
 		WithNumMemtables(memTables).
 		WithNumLevelZeroTablesStall(levelZeroTables).
 		WithValueLogFileSize(valueLogFileSize).
+		WithValueThreshold(valueThreshold).
 		WithBlockCacheSize(cache).
 		WithNumCompactors(2).
 		WithCompression(options.None).

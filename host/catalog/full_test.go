@@ -205,7 +205,7 @@ func (f *fullIndex) grow() (err error) {
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	for err == nil {
-		err = f.put(c, 512<<10)
+		err = f.put(c, 256<<10)
 	}
 	if !errors.Is(err, ErrDiskFull) {
 		return err

@@ -14,7 +14,7 @@ import (
 
 // Badger writes through mapped memory: where the disk is full it does not get an error but dies of
 // SIGBUS. So before every transaction there must be room for all that Badger may be about to write:
-// its log, two flushed tables of 8 MiB and a compaction between two lower levels, which is the floor, and
+// its log, two flushed tables of 4 MiB and a compaction between two lower levels, which is the floor, and
 // a compaction of level 0, which may be any number of tables and is asked for. A ballast file gives up
 // its room for what must still happen on a full disk: opening, closing and freeing.
 const (

@@ -11,8 +11,8 @@ import (
 
 // Limits of one transaction, a little below Badger's own, the same in every form.
 const (
-	maxTxRows  = 8000
-	maxTxBytes = 1 << 20
+	maxTxRows  = 4000
+	maxTxBytes = 512 << 10
 	rowCost    = 12 // what Badger adds to key and value when it counts
 )
 

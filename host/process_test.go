@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 		os.Exit(beCareful(dir))
 	}
 	suite.CollectLess()
+	remove := suite.Scratch()
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
@@ -46,6 +47,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(built.dir) // "" is nothing
 		common.close()
+		remove()
 		os.Exit(code)
 	}))
 }

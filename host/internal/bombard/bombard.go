@@ -36,6 +36,10 @@ type Parser struct {
 // lookEvery is how many inputs come between two that are looked at.
 const lookEvery = 64
 
+// salvo is how many inputs are tried at most between two readings of the meter, which take longer than
+// most parsers do.
+const salvo = 16
+
 // Run bombards a parser.
 func Run(t *testing.T, p Parser) {
 	t.Helper()
@@ -47,44 +51,93 @@ func Run(t *testing.T, p Parser) {
 	if len(seeds) == 0 {
 		t.Fatalf("%s: nothing to begin with", p.Name)
 	}
-	b := bombardment{t: t, parser: p, meter: newMeter()}
+	source := rand.NewPCG(seed, 9)
+	b := bombardment{t: t, parser: p, meter: newMeter(), seeds: seeds, source: source, rng: rand.New(source)}
 	for _, in := range seeds {
-		b.try(in)
+		b.look(in)
+		b.tryAlone(in)
 	}
-	rng := rand.New(rand.NewPCG(seed, 9))
-	var in []byte
-	for ; b.done < size.Cases(); b.done++ {
-		in = mutate(rng, in, seeds[rng.IntN(len(seeds))], seeds[rng.IntN(len(seeds))])
-		b.try(in)
+	done, looked := 0, 0 // looked counts the inputs up to the next that is looked at
+	for n := salvo; done < size.Cases(); {
+		n = min(n, size.Cases()-done)
+		look := done >= looked
+		if look {
+			looked += lookEvery
+		}
+		cheap := b.try(n, look)
+		done += n
+		if n = min(n+1, salvo); !cheap {
+			n = max(1, n/2)
+		}
 	}
-	size.Executed(t, b.done, "executions of "+p.Name)
+	size.Executed(t, done, "executions of "+p.Name)
 }
 
 type bombardment struct {
 	t      *testing.T
 	parser Parser
 	meter  *meter
-	done   int
+	seeds  [][]byte
+	source *rand.PCG
+	rng    *rand.Rand // of source
+	input  []byte
 }
 
-func (b *bombardment) try(in []byte) {
+// next makes an input, which takes the place of the one before it.
+func (b *bombardment) next() []byte {
+	b.input = mutate(b.rng, b.input, b.seeds[b.rng.IntN(len(b.seeds))], b.seeds[b.rng.IntN(len(b.seeds))])
+	return b.input
+}
+
+// leave is what an input of any length may cost in memory.
+const leave = 64 << 10
+
+// try tries inputs, and tells whether together they cost no more than each alone may; if not, each is
+// made once more and tried alone.
+func (b *bombardment) try(n int, look bool) bool {
+	before := *b.source
+	in := b.next()
+	if look {
+		b.look(in)
+	}
+	b.meter.since() // that was not the parser
+	b.survives(b.parser.Parse, in)
+	for range n - 1 {
+		b.survives(b.parser.Parse, b.next())
+	}
+	if b.meter.since() <= leave {
+		return true
+	}
+	*b.source = before
+	for range n {
+		b.tryAlone(b.next())
+	}
+	return false
+}
+
+// tryAlone tries an input and holds its cost against its length.
+func (b *bombardment) tryAlone(in []byte) {
+	most := uint64(4*len(in) + leave)
+	b.meter.since()
+	b.survives(b.parser.Parse, in)
+	if b.meter.since() > most && leastOf(3, func() { b.parser.Parse(in) }) > most {
+		b.t.Fatalf("%s: %d bytes cost more than %d\n%s", b.parser.Name, len(in), most, dump(in))
+	}
+}
+
+func (b *bombardment) look(in []byte) {
+	if b.parser.Look != nil {
+		b.survives(b.parser.Look, in)
+	}
+}
+
+func (b *bombardment) survives(do func([]byte), in []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.t.Fatalf("%s panics: %v\n%s", b.parser.Name, p, dump(in))
 		}
 	}()
-	most := uint64(4*len(in) + 64<<10)
-	b.parser.Parse(in)
-	if b.meter.since() > most {
-		if leastOf(3, func() { b.parser.Parse(in) }) > most {
-			b.t.Fatalf("%s: %d bytes cost more than %d\n%s", b.parser.Name, len(in), most, dump(in))
-		}
-		b.meter.since() // these were executions more
-	}
-	if b.parser.Look != nil && b.done%lookEvery == 0 {
-		b.parser.Look(in)
-		b.meter.since() // that was not the parser
-	}
+	do(in)
 }
 
 // meter reads how much was allocated, fast and to within what the allocator has not yet counted.
@@ -99,8 +152,7 @@ func newMeter() *meter {
 	return m
 }
 
-// since is what was allocated since it was asked before. One reading for each input, and not two, counts
-// the making of the input too: it is never too little.
+// since is what was allocated since it was asked before.
 func (m *meter) since() (bytes uint64) {
 	metrics.Read(m.sample)
 	now := m.sample[0].Value.Uint64()

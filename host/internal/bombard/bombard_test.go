@@ -26,6 +26,32 @@ func TestTheMeterSees(t *testing.T) {
 	}
 }
 
+// TestASalvoThatCostsTooMuch is made once more, each input alone; one that costs little is not.
+func TestASalvoThatCostsTooMuch(t *testing.T) {
+	for _, c := range []struct {
+		each  int // bytes
+		cheap bool
+	}{{1 << 10, true}, {40 << 10, false}} {
+		var seen []string
+		source := rand.NewPCG(1, 1)
+		b := bombardment{t: t, meter: newMeter(), seeds: [][]byte{[]byte("a seed")}, source: source, rng: rand.New(source)}
+		b.parser.Parse = func(in []byte) {
+			seen = append(seen, string(in))
+			sink = append(sink[:0], make([]byte, c.each))
+		}
+		if got := b.try(4, false); got != c.cheap {
+			t.Errorf("4 of %d bytes each: cheap is %v", c.each, got)
+		}
+		want := seen[:4]
+		if !c.cheap {
+			want = append(slices.Clone(want), want...)
+		}
+		if !slices.Equal(seen, want) {
+			t.Errorf("tried %q, want %q", seen, want)
+		}
+	}
+}
+
 // TestMutations differ from what they are made of, and leave it alone.
 func TestMutations(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))

@@ -27,6 +27,7 @@ func TestWithoutTheLinkedPolicies(t *testing.T) {
 		f.add()
 	}
 	owner := f.add()
+	f.knows(owner, 7)
 	photos := t.TempDir()
 	if err := os.WriteFile(filepath.Join(photos, "a.txt"), []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
@@ -38,6 +39,7 @@ func TestWithoutTheLinkedPolicies(t *testing.T) {
 		return f.tes(&p, "publish", made.ID.String(), "--wait", "--data-dir", owner.dir) == nil && p.Placed == 7
 	})
 	f.add() // somebody to take the copy of who goes
+	f.knows(owner, 8)
 	f.nodes[0].kill()
 	f.eventually("a repair", func() bool {
 		var r localapi.RepairReport
@@ -90,13 +92,22 @@ func (f *folk) add() *folkNode {
 	}
 	f.t.Cleanup(n.kill)
 	f.eventually("a node", func() bool {
-		var id struct{ Addr string }
-		err := f.tes(&id, "id", "--data-dir", n.dir)
-		n.addr = id.Addr
+		who, err := identify(n.dir)
+		n.addr = who.Addr
 		return err == nil && n.addr != ""
 	})
 	f.nodes = append(f.nodes, n)
 	return n
+}
+
+// knows waits until a node has so many peers: who is new is known through the first one, which has to live
+// until then.
+func (f *folk) knows(n *folkNode, peers int) {
+	f.t.Helper()
+	f.eventually("peers", func() bool {
+		var known struct{ Peers []localapi.Peer }
+		return f.tes(&known, "peers", "--data-dir", n.dir) == nil && len(known.Peers) == peers
+	})
 }
 
 // kill ends the process as a power cut would.

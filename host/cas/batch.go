@@ -14,10 +14,10 @@ import (
 	"github.com/tesseras/tesseras/host/vfs"
 )
 
-// Batch stages many objects: small ones are written and synced side by side, and all are on stable
-// storage when Sync returns, which syncs their folders once each. Where the store is to sync Together,
-// small ones are synced many at once as well. It is for use by one goroutine, and ends with Close or
-// Discard.
+// Batch stages many objects: small ones are written, then synced, then renamed, many side by side, and
+// all are on stable storage when Sync returns, which syncs their folders once each. Where the store is to
+// sync Together, many small ones are synced by one call. It is for use by one goroutine, and ends with
+// Close or Discard.
 type Batch struct {
 	s       *Store
 	work    errgroup.Group       // what is under way
@@ -94,7 +94,7 @@ func (b *Batch) stageSmall(room []byte, n int) (Object, error) {
 		return o, err
 	}
 	b.write(room, n, o.Hash)
-	if b.laying >= atOnce {
+	if b.laying >= b.s.enough() {
 		return o, b.settleLaid()
 	}
 	return o, nil
@@ -110,13 +110,10 @@ func (b *Batch) write(room []byte, n int, h digest.Hash) {
 		})
 		return
 	}
-	content, write := bytes.Clone(room[:n]), b.s.write
+	content := bytes.Clone(room[:n])
 	b.s.leave(room)
-	if b.s.cfg.Together {
-		b.laying++
-		write = b.lay
-	}
-	b.work.Go(func() error { return write(content, h) })
+	b.laying++
+	b.work.Go(func() error { return b.lay(content, h) })
 }
 
 func (b *Batch) stageLarge(ctx context.Context, r io.Reader) (Object, error) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tesseras/tesseras/host/digest"
 	"github.com/tesseras/tesseras/host/internal/crashfs"
@@ -141,25 +142,77 @@ func TestBatchWithoutASyncOfAll(t *testing.T) {
 	}
 }
 
-// TestASyncOfAllThatFailsIsFinal: nothing of it gets a name, and nothing stays.
-func TestASyncOfAllThatFailsIsFinal(t *testing.T) {
-	d := newDisk(t)
-	s, err := New(d, Config{Together: true, room: 512})
+// TestASyncOfManyThatFailsIsFinal: nothing of it gets a name, and nothing stays.
+func TestASyncOfManyThatFailsIsFinal(t *testing.T) {
+	for name, together := range map[string]bool{"together": true, "one by one": false} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			s, err := New(d, Config{Together: together, room: 512})
+			must(t, err)
+			b := s.Batch()
+			for i := range fewer {
+				_, err := b.Stage(ctx, strings.NewReader(fmt.Sprint("object ", i)))
+				must(t, err)
+			}
+			must(t, b.wait())
+			d.failNext(1, syscall.EIO)
+			wantError(t, b.Sync(), syscall.EIO)
+			for _, left := range d.names(t) {
+				if !strings.HasPrefix(left, tmpFolder) {
+					t.Errorf("%s has its name", left)
+				}
+			}
+			wantError(t, b.Sync(), syscall.EIO)
+			must(t, b.Discard(func(digest.Hash) (bool, error) { return false, nil }))
+			if got := d.names(t); len(got) > 0 {
+				t.Errorf("left behind: %q", got)
+			}
+			noPins(t, s)
+			if found, err := s.ClearTemps(ctx, time.Unix(1<<40, 0), true); err != nil || found != (Leaked{}) || len(s.temps.live) > 0 {
+				t.Errorf("%+v is left, %d in use, %v", found, len(s.temps.live), err)
+			}
+		})
+	}
+}
+
+// TestBatchDoesOneThingAtATime: of the files that are synced one by one none is synced before all are written
+// and on their way to the disk, and none is renamed before all are synced; and few are open.
+func TestBatchDoesOneThingAtATime(t *testing.T) {
+	const objects = 2*held + 1
+	fsys := crashfs.New(crashfs.Options{})
+	s, err := New(fsys, Config{room: 512})
 	must(t, err)
+	var order []string // of what is done, without repeats
+	times := map[string]int{}
+	last := ""
+	fsys.Watch(func(m *crashfs.Moment) {
+		switch call := m.Call; call {
+		case "start writing", "sync", "rename":
+			if call != last {
+				order = append(order, call)
+			}
+			last = call
+			times[call]++
+		case "create":
+			last = ""
+		}
+	})
 	b := s.Batch()
-	for i := range fewer {
+	defer b.Close()
+	for i := range objects {
 		_, err := b.Stage(ctx, strings.NewReader(fmt.Sprint("object ", i)))
 		must(t, err)
 	}
-	must(t, b.wait())
-	d.failNext(1, syscall.EIO)
-	wantError(t, b.Sync(), syscall.EIO)
-	wantError(t, b.Sync(), syscall.EIO)
-	must(t, b.Discard(func(digest.Hash) (bool, error) { return false, nil }))
-	if got := d.names(t); len(got) > 0 {
-		t.Errorf("left behind: %q", got)
+	must(t, b.Sync())
+	group := []string{"start writing", "sync", "rename"}
+	if want := slices.Repeat(group, (objects+held-1)/held); !slices.Equal(order, want) {
+		t.Errorf("%q", order)
 	}
-	noPins(t, s)
+	for _, call := range group {
+		if times[call] != objects {
+			t.Errorf("%d times %s for %d objects", times[call], call, objects)
+		}
+	}
 }
 
 func never() (bool, error) { return false, nil }

@@ -13,20 +13,30 @@ import (
 type incoming struct {
 	s      *Store
 	name   string
-	file   vfs.File
+	file   vfs.File // nil when it is closed, which only those that are laid are
 	size   int64
 	hash   *hashing // nil where the hash was known before
 	early  bool     // it goes to the disk while it is being written
 	synced bool     // what was written is on stable storage
 }
 
-// discard closes and removes the file.
+// discard closes the file and removes it.
 func (in *incoming) discard() error {
 	defer in.s.temps.leave(in.name)
 	if in.hash != nil {
 		in.hash.wait()
 	}
-	return errors.Join(in.file.Close(), in.s.fs.Remove(in.name))
+	return errors.Join(in.close(), in.s.fs.Remove(in.name))
+}
+
+// close closes the file, unless it is closed.
+func (in *incoming) close() error {
+	if in.file == nil {
+		return nil
+	}
+	f := in.file
+	in.file = nil
+	return f.Close()
 }
 
 // sync makes the content durable, once. The hash may still be behind: nothing is known of the content

@@ -8,7 +8,7 @@
 // Coming: the content is written to a temporary file and hashed beside that. The file is synced, which
 // need not wait for the hash; when both are through it is renamed to its name, and the folder is synced.
 // From the moment the hash is known the object is pinned, and it stays so until whoever staged it has
-// recorded the need for it, durably, and unpins it.
+// recorded the need for it, durably, and unpins it. The small ones of a batch take these steps in groups.
 //
 // Going: under the lock of the object's name, an object that is pinned or still needed stays;
 // otherwise its file is unlinked. A pin is taken under the same lock. So either the pin came first and

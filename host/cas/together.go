@@ -4,20 +4,32 @@ import (
 	"errors"
 
 	"github.com/tesseras/tesseras/host/digest"
+	"github.com/tesseras/tesseras/host/vfs"
 )
 
-// laid is a small content in a temporary file that is closed and not synced.
+// laid is a small content that is not synced.
 type laid struct {
-	name string
+	in   *incoming // its file is nil when it is closed
 	hash digest.Hash
 }
 
 const (
-	// atOnce is how many laid files are made durable by one sync of the file system.
+	// held is how many laid files are kept open to be synced one by one.
+	held = 256
+	// atOnce is how many laid files are made durable by one sync of the file system. They are closed before:
+	// it needs none open.
 	atOnce = 1024
 	// fewer than this are synced one by one: one sync of everything also waits for what others wrote.
 	fewer = 64
 )
+
+// enough is how many laid files are settled before there are more.
+func (s *Store) enough() int {
+	if s.cfg.Together {
+		return atOnce
+	}
+	return held
+}
 
 // lay writes a content aside. It becomes durable, and gets its name, when enough others did, or by Sync.
 func (b *Batch) lay(content []byte, h digest.Hash) error {
@@ -28,12 +40,15 @@ func (b *Batch) lay(content []byte, h digest.Hash) error {
 	if _, err := in.file.Write(content); err != nil {
 		return errors.Join(err, in.discard())
 	}
-	if err := in.file.Close(); err != nil {
-		return errors.Join(err, b.s.forget(in.name))
+	in.size = int64(len(content))
+	if b.s.cfg.Together {
+		if err := in.close(); err != nil {
+			return errors.Join(err, in.discard())
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.laid = append(b.laid, laid{in.name, h})
+	b.laid = append(b.laid, laid{in, h})
 	return nil
 }
 
@@ -42,24 +57,36 @@ func (b *Batch) settleLaid() error {
 	if err := b.wait(); err != nil {
 		return err
 	}
+	if err := b.syncLaid(); err != nil {
+		return b.fail(err) // what was laid is for dropLaid
+	}
 	files := b.laid
 	b.laid, b.laying = nil, 0
-	if len(files) == 0 {
-		return nil
-	}
-	one := b.s.settleClosed
-	if len(files) >= b.s.cfg.few {
-		err := b.s.fs.SyncAll(tmpFolder)
-		switch {
-		case err == nil:
-			one = func(l laid) error { defer b.s.temps.leave(l.name); return b.s.place(l.name, l.hash) }
-		case !errors.Is(err, errors.ErrUnsupported):
-			b.laid = files
-			return b.fail(err)
+	return b.each(files, func(l laid) error {
+		defer b.s.temps.leave(l.in.name)
+		return b.s.place(l.in.name, l.hash)
+	})
+}
+
+// syncLaid makes durable what was laid, and closes it. It does one thing to all files before it does the
+// next: many files share a block of inodes and a folder, and these are written again for each file that is
+// synced after one of them was made, filled or renamed.
+func (b *Batch) syncLaid() error {
+	if b.s.cfg.Together && len(b.laid) >= b.s.cfg.few {
+		if err := b.s.fs.SyncAll(tmpFolder); !errors.Is(err, errors.ErrUnsupported) {
+			return err
 		}
 	}
+	if err := b.each(b.laid, laid.startWriting); err != nil {
+		return err
+	}
+	return b.each(b.laid, laid.sync)
+}
+
+// each does a thing to all files, side by side.
+func (b *Batch) each(files []laid, do func(laid) error) error {
 	for _, l := range files {
-		b.work.Go(func() error { return one(l) })
+		b.work.Go(func() error { return do(l) })
 	}
 	return b.wait()
 }
@@ -68,23 +95,27 @@ func (b *Batch) settleLaid() error {
 func (b *Batch) dropLaid() error {
 	var all error
 	for _, l := range b.laid {
-		all = errors.Join(all, b.s.forget(l.name))
+		all = errors.Join(all, l.in.discard())
 	}
 	b.laid, b.laying = nil, 0
 	return all
 }
 
-// settleClosed is settle for a file that is closed.
-func (s *Store) settleClosed(l laid) error {
-	f, err := s.fs.Open(l.name)
-	if err != nil {
-		return errors.Join(err, s.forget(l.name))
+func (l laid) startWriting() error {
+	if l.in.file == nil {
+		return nil
 	}
-	return s.settle(&incoming{s: s, name: l.name, file: f}, l.hash)
+	return vfs.StartWriting(l.in.file, 0, l.in.size)
 }
 
-// forget removes a temporary file that is closed.
-func (s *Store) forget(name string) error {
-	defer s.temps.leave(name)
-	return s.fs.Remove(name)
+// sync makes the content durable and closes its file.
+func (l laid) sync() error {
+	if l.in.file == nil {
+		f, err := l.in.s.fs.Open(l.in.name)
+		if err != nil {
+			return err
+		}
+		l.in.file = f
+	}
+	return errors.Join(l.in.sync(), l.in.close())
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tesseras/tesseras/host/identity"
@@ -289,18 +290,12 @@ func (c *Core) alive(now time.Time, q *query) {
 	}
 }
 
-// credible keeps what a peer may tell of: one on a public address knows of no private ones.
+// credible keeps what a peer may tell of: one on a public address knows of no private ones. It uses told up.
 func credible[T any](told []T, from netip.AddrPort, at func(T) netip.Addr) []T {
 	if !public(from.Addr()) {
 		return told
 	}
-	out := told[:0:0]
-	for _, x := range told {
-		if public(at(x)) {
-			out = append(out, x)
-		}
-	}
-	return out
+	return slices.DeleteFunc(told, func(x T) bool { return !public(at(x)) })
 }
 
 func nodeAddr(n Node) netip.Addr           { return n.Addr.Addr() }

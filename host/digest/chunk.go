@@ -50,11 +50,7 @@ func ExtractChunk(root Hash, size, chunk int64, data io.ReaderAt, outboard []byt
 	if _, err := data.ReadAt(group, first); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %d bytes at %d for a proof: %w", len(group), first, err)
 	}
-	if cvs := chunkChains(group, uint64(first/ChunkSize)); len(cvs) > 1 {
-		tree := make([]byte, nodeSize*(len(cvs)-1))
-		layTree(tree, cvs)
-		out, _, _ = appendPath(out, tree, 0, int64(len(group)), offset-first, ChunkSize)
-	}
+	out = appendGroupPath(out, group, uint64(first/ChunkSize), int(offset-first))
 	out = append(out, group[offset-first:offset-first+length]...)
 	if _, err := VerifyChunk(root, size, chunk, out); err != nil {
 		return nil, err
@@ -96,15 +92,28 @@ func appendPath(out, tree []byte, pos, size, offset, unit int64) (path []byte, f
 	return out, pos, pos + size
 }
 
-// chunkChains gives the chaining values of the chunks of a group, none of which is the root alone
-// unless there is just one.
-func chunkChains(group []byte, counter uint64) (cvs []chain) {
-	for i := uint64(0); len(group) > 0; i++ {
-		n := min(len(group), ChunkSize)
-		cvs = append(cvs, guts.ChainingValue(guts.CompressChunk(group[:n], &guts.IV, counter+i, 0)))
-		group = group[n:]
+// appendGroupPath appends the nodes within a group that lie above the chunk at offset, from the topmost down. The
+// first chunk of the group has the number chunk.
+func appendGroupPath(out, group []byte, chunk uint64, offset int) []byte {
+	if len(group) <= ChunkSize {
+		return out
 	}
-	return cvs
+	mid := ChunkSize << (bits.Len(uint(len(group)-1)/ChunkSize) - 1)
+	node := len(out)
+	out = append(out, make([]byte, nodeSize)...)
+	putChain(out[node:], subtree(group[:mid], chunk))
+	putChain(out[node+Size:], subtree(group[mid:], chunk+uint64(mid/ChunkSize)))
+	if offset < mid {
+		return appendGroupPath(out, group[:mid], chunk, offset)
+	}
+	return appendGroupPath(out, group[mid:], chunk+uint64(mid/ChunkSize), offset-mid)
+}
+
+// subtree gives the chaining value of a part of a group, which is not all of the content.
+func subtree(part []byte, chunk uint64) chain {
+	var whole [groupSize]byte
+	copy(whole[:], part)
+	return guts.ChainingValue(guts.CompressBuffer(&whole, len(part), &guts.IV, chunk, 0))
 }
 
 // Keyed hashes a stream under a key of 32 bytes, as BLAKE3's keyed mode does.

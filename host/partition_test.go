@@ -199,7 +199,7 @@ func (p *parting) split(mask int, oneWay bool) {
 		if time.Since(healed) > 2*interval {
 			p.t.Fatalf("split %07b, one way %v: not at target two intervals after it\n%s", mask, oneWay, p.words())
 		}
-		time.Sleep(time.Second)
+		time.Sleep(5 * time.Second)
 	}
 	p.t.Logf("split %07b, one way %v: at target after %s", mask, oneWay, time.Since(healed))
 	p.done++

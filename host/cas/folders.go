@@ -66,13 +66,6 @@ func (f *folders) make(h digest.Hash) error {
 	return nil
 }
 
-// missing tells that there is no folder for hashes that begin with a byte.
-func (f *folders) missing(first byte) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.state[first] == folderMissing
-}
-
 // sync makes the names in the folder of a hash durable, and that folder itself.
 func (f *folders) sync(h digest.Hash) error { return f.syncAll([]digest.Hash{h}, 1) }
 

@@ -134,26 +134,19 @@ func (s *Store) writeOutboard(h digest.Hash, b []byte) error {
 // ClearOutboards removes the outboards, last written before a time, of objects that are not here: such are
 // left behind where an object went while its outboard was being written. remove is false to count alone.
 func (s *Store) ClearOutboards(ctx context.Context, before time.Time, remove bool) (found Leaked, err error) {
-	dirs, err := s.fs.ReadDir(outboards)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return found, fmt.Errorf("clear outboards: %w", err)
-	}
-	for _, d := range dirs {
+	for first := range Folders {
 		if err := ctx.Err(); err != nil {
 			return found, err
 		}
-		if !d.IsDir() {
-			continue
-		}
-		if err := s.clearOutboards(outboards+"/"+d.Name(), before, remove, &found); err != nil {
+		if err := s.clearOutboards(byte(first), before, remove, &found); err != nil {
 			return found, fmt.Errorf("clear outboards: %w", err)
 		}
 	}
 	return found, nil
 }
 
-func (s *Store) clearOutboards(dir string, before time.Time, remove bool, found *Leaked) error {
-	entries, err := s.fs.ReadDir(dir)
+func (s *Store) clearOutboards(first byte, before time.Time, remove bool, found *Leaked) error {
+	entries, err := s.fs.ReadDir(fmt.Sprintf("%s/%02x", outboards, first))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -48,10 +48,10 @@ var (
 	FaultLegacy   = Size{300, 300}
 	FaultSidecar  = Size{400, 400}
 	FaultJournal  = Size{300, 300}
-	FaultSweep    = Size{35, 35}
+	FaultSweep    = Size{1_500, 1_500}
 	FaultScrub    = Size{80, 80}
 	FaultHeal     = Size{60, 60}
-	FaultRebuild  = Size{85, 85}
+	FaultRebuild  = Size{800, 800}
 	FullStore     = Size{4_000, 1_000_000} // operations on a disk that is full most of the time
 	FullIndex     = Size{12, 200}          // levels of fullness of a real file system under the index
 	FullIndexRace = Size{3, 100}           // disks filled while Badger tidies

@@ -80,13 +80,14 @@ type moment int
 const (
 	never    moment = iota
 	looked          // it knows what is held, and not yet who repairs
+	turned          // it has the turn, and not asked yet who repairs
 	asking          // who repairs
 	answered        // that was, and not heard yet
 	gathers         // it has begun to repair
 )
 
 func (m moment) String() string {
-	return [...]string{"never", "looked", "asked", "been answered", "begun"}[m]
+	return [...]string{"never", "looked", "taken the turn", "asked", "been answered", "begun"}[m]
 }
 
 // happens does what is to happen while a settler deals with somebody.
@@ -471,7 +472,14 @@ func (l *link) Push(_ context.Context, to identity.Contact, e fragment.FragmentE
 	}, err
 }
 
-func (l *link) Plan(sdk.TesseraID) ([]byte, error) { return l.c.plan.Bytes(), nil }
+func (l *link) Plan(t sdk.TesseraID) ([]byte, error) {
+	if l.turns.Taken(t) {
+		for _, o := range l.c.members {
+			l.happens(turned, o.contact.Key)
+		}
+	}
+	return l.c.plan.Bytes(), nil
+}
 
 func (l *link) Pack(context.Context, sdk.TesseraID, io.Writer) error { return fs.ErrNotExist }
 func (l *link) Locate(c identity.Contact) identity.Contact           { return c }

@@ -31,8 +31,11 @@ func (s *Service) mend(ctx context.Context, o order) (placed int, err error) {
 	if done == nil {
 		return 0, errBusy
 	}
-	defer done()
-	p := o.patient
+	p, end := o.patient, func() {}
+	if p.kept {
+		end = s.contest.begin(o.Tessera)
+	}
+	defer func() { done(); end() }()
 	defer func() { p.plan, p.holders, p.records = nil, nil, nil }() // many may follow
 	if p.kept {
 		if mine, err := s.claim(ctx, p); err != nil || !mine {

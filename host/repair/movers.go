@@ -14,48 +14,82 @@ import (
 // Of several holders that come to repair a tessera one does. Each says that it is moving the tessera before it
 // asks the others whether they are, so that of two at least one hears of the other. While it asks it says so
 // only to those that come after it in the order, and gives way to one that comes before it and asks meanwhile,
-// so that not both leave it to each other.
+// so that not both leave it to each other. Before it asks, and once it leaves the tessera to another, it is at nothing:
+// where many come at once and are slow to look, each would leave it to the others that only look.
 
 // leftToMovers is for how long past its own turn a node leaves a tessera to those who say that they are
 // moving it, where its rounds are not further apart than that. To publish or rebuild a large tessera takes
 // longer than the turns are apart where these are short; a liar must not hold a repair up for ever.
 const leftToMovers = time.Hour
 
-// contest is what this node is about to repair and is asking others about. The zero value is nothing.
+// contest is what this node has the turn at and is not moving yet. The zero value is nothing.
 type contest struct {
-	mu     sync.Mutex // guards below
-	asking map[sdk.TesseraID]*rivals
+	mu    sync.Mutex // guards below
+	about map[sdk.TesseraID]*rivals
 }
 
 // rivals are those that come before this node when a tessera is to be repaired.
 type rivals struct {
+	asking  bool // others, whether they are at it
 	before  map[sdk.NodeKey]bool
 	gaveWay bool // to one of them
 }
 
-// enter begins to ask about a tessera. The function it gives ends that, and tells whether this node gave way.
-func (c *contest) enter(t sdk.TesseraID, before map[sdk.NodeKey]bool) (leave func() (gaveWay bool)) {
+// begin is called with the turn at a tessera. The function it gives is called when the turn is given back.
+func (c *contest) begin(t sdk.TesseraID) (end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asking == nil {
-		c.asking = map[sdk.TesseraID]*rivals{}
+	if c.about == nil {
+		c.about = map[sdk.TesseraID]*rivals{}
 	}
-	r := &rivals{before: before}
-	c.asking[t] = r
-	return func() bool {
+	r := &rivals{}
+	c.about[t] = r
+	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.asking, t)
-		return r.gaveWay
+		if c.about[t] == r {
+			delete(c.about, t)
+		}
 	}
+}
+
+// ask begins to ask others about a tessera.
+func (c *contest) ask(t sdk.TesseraID, before map[sdk.NodeKey]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.about[t]; r != nil {
+		r.asking, r.before = true, before
+	}
+}
+
+// decide ends what ask began. It tells whether this node moves the tessera from now on: nobody else is at it, and
+// it gave way to nobody.
+func (c *contest) decide(t sdk.TesseraID, othersMove bool) (mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.about[t]
+	if r == nil {
+		return !othersMove
+	}
+	if othersMove || r.gaveWay {
+		r.asking = false
+		return false
+	}
+	delete(c.about, t)
+	return true
 }
 
 // givesWay tells whether this node leaves a tessera to who asks about it.
 func (c *contest) givesWay(t sdk.TesseraID, to sdk.NodeKey) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := c.asking[t]
-	if r == nil || !r.before[to] {
+	r := c.about[t]
+	switch {
+	case r == nil:
+		return false
+	case !r.asking: // it asks later, or left it to another
+		return true
+	case !r.before[to]:
 		return false
 	}
 	r.gaveWay = true
@@ -90,6 +124,7 @@ func unaudited(context.Context, identity.Contact, []claim) error { return nil }
 // holders and its owner's nodes say. Without it several would rebuild the same.
 func (s *Service) othersMove(ctx context.Context, p *patient) error {
 	if s.untilTurn(p) <= -max(leftToMovers, s.config.Interval) {
+		s.contest.decide(p.row.Tessera, false)
 		return nil
 	}
 	before := map[sdk.NodeKey]bool{}
@@ -106,9 +141,9 @@ func (s *Service) othersMove(ctx context.Context, p *patient) error {
 		}
 	}
 	moving := false
-	leave := s.contest.enter(p.row.Tessera, before)
+	s.contest.ask(p.row.Tessera, before)
 	err := s.inquire(ctx, asked.all, func(_ *patient, c wire.CheckHeard) { moving = moving || c.Moving })
-	if gaveWay := leave(); err == nil && (gaveWay || moving) {
+	if mine := s.contest.decide(p.row.Tessera, moving || err != nil); !mine && err == nil {
 		err = errElsewhere
 	}
 	return err

@@ -57,7 +57,7 @@ func TestTwoAtOnceLeaveOneSurplusCopy(t *testing.T) {
 func TestOfTwoThatBeginOneRepairs(t *testing.T) {
 	t.Parallel()
 	c := newColonyEvery(t, 12, time.Minute)
-	for _, begins := range []moment{looked, asking, answered} {
+	for _, begins := range []moment{looked, turned, asking, answered} {
 		for _, pauses := range []moment{never, answered, gathers} {
 			for place := range 2 {
 				t.Run(fmt.Sprintf("number %d has %v, the other pauses: %v", place, begins, pauses), func(t *testing.T) {
@@ -71,6 +71,30 @@ func TestOfTwoThatBeginOneRepairs(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestWhoOnlyLooksHoldsNobodyUp: a node that has taken the turn and is slow to look is at nothing yet. Where it said
+// that it were, and all did, none would ever begin.
+func TestWhoOnlyLooksHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	c := newColonyEvery(t, 12, time.Minute)
+	for place := range 2 {
+		c := c.again()
+		order := c.ill()
+		slow, other := order[place], order[1-place]
+		came := false
+		slow.during.Store(&during{turned, other.contact.Key, func() {
+			came, other.broken = true, false
+			c.custody(other)
+			if least := slices.Min(c.copiesEach()); least != 1 {
+				t.Errorf("number %d looks, and the other does not repair", place)
+			}
+		}})
+		c.custody(slow)
+		if most := slices.Max(c.copiesEach()); !came || most != 1 {
+			t.Errorf("number %d came to look: %v; a shard is there %d times", place, came, most)
 		}
 	}
 }

@@ -100,12 +100,7 @@ func (c *contest) givesWay(t sdk.TesseraID, to sdk.NodeKey) bool {
 // at it. It has the holders tell once more what they hold: one of them may have repaired it since they were asked
 // in this round. It is called with the turn at the tessera.
 func (s *Service) claim(ctx context.Context, p *patient) (mine bool, err error) {
-	k, err := s.keptOne(p.row.Tessera)
-	if err != nil || k.row.Data == 0 || len(k.mine) == 0 { // it was deleted meanwhile
-		return false, err
-	}
-	p.mine = k.mine
-	if p.lost, err = s.lostHere(p.row.Tessera); err != nil {
+	if mine, err := s.stillKept(p); err != nil || !mine {
 		return false, err
 	}
 	if err := errors.Join(s.assess(p), s.readPlan(p)); err != nil {
@@ -114,8 +109,22 @@ func (s *Service) claim(ctx context.Context, p *patient) (mine bool, err error) 
 	if err := s.othersMove(ctx, p); err != nil {
 		return false, err
 	}
-	_, err = s.askHolders(ctx, visits([]*patient{p}), unaudited)
-	return true, err
+	if _, err := s.askHolders(ctx, visits([]*patient{p}), unaudited); err != nil {
+		return false, err
+	}
+	return s.stillKept(p) // who repaired it since may have given this node some of it
+}
+
+// stillKept notes which fragments of a tessera this node has now. It is false where there are none: it was deleted
+// meanwhile.
+func (s *Service) stillKept(p *patient) (bool, error) {
+	k, err := s.keptOne(p.row.Tessera)
+	if err != nil || k.row.Data == 0 || len(k.mine) == 0 {
+		return false, err
+	}
+	p.mine = k.mine
+	p.lost, err = s.lostHere(p.row.Tessera)
+	return err == nil, err
 }
 
 func unaudited(context.Context, identity.Contact, []claim) error { return nil }

@@ -97,11 +97,8 @@ type harried struct {
 }
 
 // abreast is how many tesseras are put and got at once: an exchange waits more than it computes, for those who
-// are not there, and the flood goes on as long as there are exchanges. Beside them, newcomers get a fragment.
-const (
-	abreast   = 30
-	newcomers = 3
-)
+// are not there, and the flood goes on as long as there are exchanges.
+const abreast = 10
 
 // prepare gives the holder what it is challenged about.
 func (h *harried) prepare() {
@@ -126,11 +123,11 @@ type outcome struct {
 	err  error
 }
 
-// exchanges have the owner put some tesseras and get them back, from the holder alone, while others get a
+// exchanges have the owner put some tesseras and get them back, from the holder alone, while somebody gets a
 // fragment whom the holder has never met.
 func (h *harried) exchanges(round int) {
 	h.t.Helper()
-	ended := make(chan outcome, 2*abreast+newcomers)
+	ended := make(chan outcome, 2*abreast+1)
 	for i := range abreast {
 		id := create(h.t, h.owner, folder(h.t, map[string]int{"words.txt": 1000 + abreast*round + i})).ID
 		go func() {
@@ -138,10 +135,8 @@ func (h *harried) exchanges(round int) {
 			ended <- outcome{"get", h.get(id)}
 		}()
 	}
-	for range newcomers {
-		go func() { ended <- outcome{"get by a newcomer", h.getAnew()} }()
-	}
-	for range 2*abreast + newcomers {
+	go func() { ended <- outcome{"get by a newcomer", h.getAnew()} }()
+	for range 2*abreast + 1 {
 		h.count(<-ended)
 	}
 }

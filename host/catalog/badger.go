@@ -15,7 +15,7 @@ import (
 )
 
 // The sizes of an index, not of a store of bytes: no row comes near the value threshold, so the
-// value log stays empty, and one transaction holds some ten thousand rows. The log has the least size
+// value log stays empty, and one transaction holds some four thousand rows. The log has the least size
 // there is, because Badger maps twice that much, and the system may prepare all of it.
 const (
 	memTableSize     = 4 << 20 // what an open index takes of memory, and a third more

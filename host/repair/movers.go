@@ -53,13 +53,12 @@ func (c *contest) begin(t sdk.TesseraID) (end func()) {
 	}
 }
 
-// ask begins to ask others about a tessera.
+// ask begins to ask others about a tessera, once begin was called.
 func (c *contest) ask(t sdk.TesseraID, before map[sdk.NodeKey]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.about[t]; r != nil {
-		r.asking, r.before = true, before
-	}
+	r := c.about[t]
+	r.asking, r.before = true, before
 }
 
 // decide ends what ask began. It tells whether this node moves the tessera from now on: nobody else is at it, and
@@ -68,9 +67,6 @@ func (c *contest) decide(t sdk.TesseraID, othersMove bool) (mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.about[t]
-	if r == nil {
-		return !othersMove
-	}
 	if othersMove || r.gaveWay {
 		r.asking = false
 		return false
